@@ -1,0 +1,113 @@
+"""What it takes to work with the installed OpenMMLab stack as it is."""
+
+import importlib.util
+import sys
+from types import ModuleType
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.device import get_device
+from mmengine.utils import digit_version
+
+# ``luminet_mm::path.py`` as a ``_base_`` or a ``cfg_path``: mmengine looks for
+# the package in this table before it looks anywhere else.
+MODULE2PACKAGE.setdefault('luminet_mm', 'luminet_mm')
+
+# The parts of mmrazor 1.0 whose import calls functions that torch 2 removed.
+# Everything else of it, distillation included, works without them.
+MMRAZOR_QUANTIZATION = (
+    'mmrazor.engine.runner.quantization_loops',
+    'mmrazor.models.algorithms.quantization',
+    'mmrazor.models.fake_quants',
+    'mmrazor.models.observers',
+    'mmrazor.models.quantizers',
+    'mmrazor.structures.quantization',
+)
+
+
+class _Unavailable(ModuleType):
+    """Stands in for a module of mmrazor's quantization; its classes raise."""
+
+    __all__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith('__'):
+            raise AttributeError(name)
+
+        def __init__(obj, *args, **kwargs):
+            raise RuntimeError(
+                f'{self.__name__}.{name} is not available: the quantization '
+                f'half of mmrazor 1.0 does not work on torch {torch.__version__}. '
+                'Use torch < 2 for quantization.'
+            )
+
+        return type(name, (), dict(__init__=__init__, __module__=self.__name__))
+
+
+def enable_mmrazor() -> None:
+    """Make ``import mmrazor.models`` work on torch 2 and newer.
+
+    mmrazor 1.0 fails there (open-mmlab/mmrazor issues 615 and 632), because its
+    quantization half calls private functions of ``torch.ao`` at import. This
+    puts placeholders in the place of that half, which name the reason when they
+    are used. It does nothing where mmrazor is not installed, is imported
+    already, or imports by itself (torch 1).
+    """
+    if (
+        digit_version(torch.__version__) < digit_version('2.0.0')
+        or 'mmrazor.models' in sys.modules
+        or importlib.util.find_spec('mmrazor') is None
+    ):
+        return
+    for name in MMRAZOR_QUANTIZATION:
+        sys.modules.setdefault(name, _Unavailable(name))
+
+
+def is_instance(obj: Any, module: str, name: str) -> bool:
+    """``isinstance`` for a class of a package that may not be installed.
+
+    Args:
+        obj (object): What to look at.
+        module (str): The module that offers the class, e.g. 'mmdet.models'.
+        name (str): The class, e.g. 'TwoStageDetector'.
+
+    Returns:
+        bool: False also where the module was never imported, since nothing can
+        be an instance of its classes then.
+    """
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(obj, getattr(loaded, name))
+
+
+def setup_cpu_distributed(cfg: Config) -> None:
+    """Let mmengine's launcher run on a machine without an accelerator.
+
+    mmengine 0.10 calls ``torch.cuda.set_device`` before it makes the process
+    group, and hands DDP a device id. Where there is no GPU this makes the group
+    itself, with gloo, and configures a DDP without device ids; a machine with a
+    GPU, or a config with its own ``model_wrapper_cfg``, is left alone.
+
+    Args:
+        cfg (Config): The run's config, with ``launcher`` set; changed in place.
+
+    Raises:
+        ValueError: For a launcher other than 'none' and 'pytorch' without a GPU.
+    """
+    launcher = cfg.get('launcher', 'none')
+    if launcher == 'none' or get_device() != 'cpu':
+        return
+    if launcher != 'pytorch':
+        raise ValueError(
+            f"--launcher {launcher} needs GPUs and torch sees none; without them use "
+            "'pytorch', as tools/dist_train.sh does"
+        )
+    torch.distributed.init_process_group(backend='gloo')
+    cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {}).update(backend='gloo')
+    if cfg.get('model_wrapper_cfg') is None:
+        cfg.model_wrapper_cfg = dict(
+            type='MMDistributedDataParallel',
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        )

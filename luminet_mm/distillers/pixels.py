@@ -1,0 +1,112 @@
+from typing import List, Optional, Sequence, Tuple
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor, nn
+import torch.nn.functional as F
+
+
+class PixelTranslator(nn.Module):
+    """Turns the student's input batch into the teacher's.
+
+    The student's preprocessor has already normalised, flipped channels, padded
+    and augmented the batch. The teacher must see the same images in its own
+    normalisation, which is an affine map per channel, and in its own padding.
+
+    Args:
+        student (BaseDataPreprocessor): The student's preprocessor.
+        teacher (BaseDataPreprocessor): The teacher's.
+
+    Raises:
+        TypeError: If one of them is not built like mmengine's, mmdet's or
+            mmpretrain's image preprocessors.
+    """
+
+    def __init__(
+        self, student: BaseDataPreprocessor, teacher: BaseDataPreprocessor
+    ) -> None:
+        super().__init__()
+        mean_S, std_S, flipped_S = _pixel_format(student, 'student')
+        mean_T, std_T, flipped_T = _pixel_format(teacher, 'teacher')
+        self.flip = flipped_S != flipped_T
+        if self.flip:
+            mean_S, std_S = mean_S.flip(0), std_S.flip(0)
+        self.register_buffer('scale', (std_S / std_T).float())
+        self.register_buffer('shift', ((mean_S - mean_T) / std_T).float())
+        self.same_pixels = not self.flip and bool(
+            (self.scale == 1).all() and (self.shift == 0).all()
+        )
+        self.pad_value = teacher.pad_value
+        self.pad_size_divisor = teacher.pad_size_divisor
+        self.same_padding = (student.pad_value, student.pad_size_divisor) == (
+            self.pad_value,
+            self.pad_size_divisor,
+        )
+
+    def forward(self, inputs: Tensor, data_samples: Optional[Sequence]) -> Tensor:
+        """Translate one batch.
+
+        Args:
+            inputs (Tensor): The student's batch, shape (B, 3, H, W).
+            data_samples (Sequence, optional): Their samples. mmdet's carry
+                ``img_shape``, (height, width) of the image inside the padding.
+
+        Returns:
+            Tensor: The teacher's batch, shape (B, 3, H', W') with H' and W'
+            multiples of its ``pad_size_divisor``; the same tensor where the two
+            preprocessors agree.
+        """
+        if self.same_pixels and self.same_padding:
+            return inputs
+        images = inputs
+        if not self.same_pixels:
+            images = images.flip(1) if self.flip else images
+            images = images * self.scale + self.shift
+        return self._pad(images, _valid_shapes(images, data_samples))
+
+    def _pad(self, images: Tensor, shapes: List[Tuple[int, int]]) -> Tensor:
+        height, width = (
+            -(-max(sizes) // self.pad_size_divisor) * self.pad_size_divisor
+            for sizes in zip(*shapes)
+        )
+        if all(shape == (height, width) for shape in shapes):
+            return images[:, :, :height, :width]
+        return torch.stack(
+            [
+                F.pad(
+                    image[:, :h, :w], (0, width - w, 0, height - h), value=self.pad_value
+                )
+                for image, (h, w) in zip(images, shapes)
+            ]
+        )
+
+
+def _pixel_format(
+    preprocessor: BaseDataPreprocessor, role: str
+) -> Tuple[Tensor, Tensor, bool]:
+    """Mean and std, shape (3, 1, 1) or (1, 1, 1) in float64, and whether the
+    channels are flipped after loading."""
+    flipped = getattr(
+        preprocessor,
+        '_channel_conversion',  # mmengine, mmdet
+        getattr(preprocessor, 'to_rgb', None),  # mmpretrain
+    )
+    if flipped is None or not hasattr(preprocessor, 'pad_size_divisor'):
+        raise TypeError(
+            f'model.{role}.data_preprocessor={type(preprocessor).__name__}: its pixels '
+            'cannot be translated; use DetDataPreprocessor, ClsDataPreprocessor, '
+            'ImgDataPreprocessor or a subclass'
+        )
+    if not preprocessor._enable_normalize:
+        return torch.zeros(1, 1, 1), torch.ones(1, 1, 1), flipped
+    return preprocessor.mean.double().cpu(), preprocessor.std.double().cpu(), flipped
+
+
+def _valid_shapes(
+    images: Tensor, data_samples: Optional[Sequence]
+) -> List[Tuple[int, int]]:
+    """(height, width) of each image without its padding. Only mmdet's
+    preprocessor records that it padded; elsewhere images have one size."""
+    if data_samples is None or 'batch_input_shape' not in data_samples[0]:
+        return [tuple(images.shape[-2:])] * len(images)
+    return [tuple(sample.img_shape[:2]) for sample in data_samples]

@@ -1,0 +1,5 @@
+from .base import LogitRows, LogitSource
+from .classifier import ClassifierSource
+from .two_stage import TwoStageSource
+
+__all__ = ['ClassifierSource', 'LogitRows', 'LogitSource', 'TwoStageSource']

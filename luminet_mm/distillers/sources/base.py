@@ -1,0 +1,79 @@
+from abc import ABCMeta, abstractmethod
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Optional
+
+from mmengine.model import BaseModel
+from torch import Tensor
+
+
+@dataclass
+class LogitRows:
+    """The logit matrix of one step of the student, and what its rows are.
+
+    Attributes:
+        logits (Tensor, optional): Student logits, shape (N, C), with gradient.
+        labels (Tensor, optional): Class index of each row, shape (N,); None
+            where the student was given no hard labels.
+        rois (Tensor, optional): For a two-stage detector the box of each row,
+            shape (N, 5): index of the image in the batch, x1, y1, x2, y2 in
+            pixels of the network's input.
+    """
+
+    logits: Optional[Tensor] = None
+    labels: Optional[Tensor] = None
+    rois: Optional[Tensor] = None
+
+
+class LogitSource(metaclass=ABCMeta):
+    """Where a family of models makes its logits.
+
+    A source observes the student's own, untouched ``loss`` and asks the teacher
+    for the same rows. To support another family, write a subclass in a file of
+    its own and register it in :data:`luminet_mm.registry.LOGIT_SOURCES`; the
+    distiller takes the first whose :meth:`fits` accepts the student.
+    """
+
+    @classmethod
+    @abstractmethod
+    def fits(cls, model: BaseModel) -> bool:
+        """Whether the model belongs to the family."""
+
+    @abstractmethod
+    def check(self, student: BaseModel, teacher: BaseModel) -> None:
+        """Compare two models of the family before the first iteration.
+
+        Raises:
+            ValueError: If their logits cannot correspond row by row.
+        """
+
+    @abstractmethod
+    def observe(
+        self, student: BaseModel, data_samples: list
+    ) -> 'AbstractContextManager[LogitRows]':
+        """Watch one ``student.loss`` inside a ``with`` block.
+
+        Returns:
+            AbstractContextManager: Gives a :class:`LogitRows` that is filled
+            when the block ends.
+        """
+
+    @abstractmethod
+    def teacher_logits(
+        self, teacher: BaseModel, inputs: Tensor, rows: LogitRows
+    ) -> Tensor:
+        """The teacher's logits of the rows that the student made.
+
+        Args:
+            teacher (BaseModel): A frozen model of the family.
+            inputs (Tensor): The batch as the teacher's preprocessor would make
+                it, shape (B, 3, H, W).
+            rows (LogitRows): What :meth:`observe` saw.
+
+        Returns:
+            Tensor: Teacher logits, shape (N, C).
+        """
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """What is distilled from where, for the table logged at start-up."""

@@ -1,0 +1,112 @@
+from contextlib import contextmanager
+from typing import Iterator, Tuple
+
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from ...compat import is_instance
+from ...registry import LOGIT_SOURCES
+from .base import LogitRows, LogitSource
+
+
+@LOGIT_SOURCES.register_module()
+class TwoStageSource(LogitSource):
+    """Two-stage detectors of mmdet: one row of class logits per RoI.
+
+    Rows are the RoIs that the student sampled for its own loss, in its own
+    order; column C - 1 is background. The student's RoI head runs once, in its
+    own ``loss``. The teacher runs backbone, neck and RoI head on those RoIs; its
+    RPN does not run.
+
+    Faster R-CNN and what subclasses it (Mask R-CNN, Cascade R-CNN, ...) can be
+    on either side.
+
+    Args:
+        student_stage (int): For a student with several RoI stages (Cascade
+            R-CNN): the stage that learns. Defaults to 0.
+        teacher_stage (int): For a teacher with several RoI stages: the stage
+            that teaches. Defaults to 0, the stage trained on boxes straight
+            from an RPN, which is what a Faster R-CNN student samples.
+    """
+
+    def __init__(self, student_stage: int = 0, teacher_stage: int = 0) -> None:
+        self.student_stage = student_stage
+        self.teacher_stage = teacher_stage
+
+    @classmethod
+    def fits(cls, model: BaseModel) -> bool:
+        return is_instance(model, 'mmdet.models', 'TwoStageDetector')
+
+    def check(self, student: BaseModel, teacher: BaseModel) -> None:
+        extractor_S, head_S = self._bbox_modules(student, 'student')
+        extractor_T, head_T = self._bbox_modules(teacher, 'teacher')
+        if head_S.num_classes != head_T.num_classes:
+            raise ValueError(
+                f'the student detects {head_S.num_classes} classes (model.student.'
+                f'roi_head.bbox_head.num_classes) and the teacher {head_T.num_classes} '
+                '(model.teacher.roi_head.bbox_head.num_classes): they must be the same'
+            )
+        strides_S, strides_T = extractor_S.featmap_strides, extractor_T.featmap_strides
+        if list(strides_S) != list(strides_T):
+            raise ValueError(
+                "the teacher's RoI extractor works on strides "
+                f'{list(strides_T)} (model.teacher.roi_head.bbox_roi_extractor.'
+                f"featmap_strides), the student's on {list(strides_S)}: they must be "
+                'the same for their rows to be comparable'
+            )
+
+    @contextmanager
+    def observe(self, student: BaseModel, data_samples: list) -> Iterator[LogitRows]:
+        extractor, head = self._bbox_modules(student, 'student')
+        rows = LogitRows()
+
+        def record_rois(module, args):
+            rows.rois = args[1]
+
+        def record_logits(module, args, output):
+            rows.logits = output[0]
+
+        def record_labels(module, args):
+            rows.labels = args[1]
+
+        handles = [
+            extractor.register_forward_pre_hook(record_rois),
+            head.register_forward_hook(record_logits),
+            head.loss_cls.register_forward_pre_hook(record_labels),
+        ]
+        try:
+            yield rows
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def teacher_logits(
+        self, teacher: BaseModel, inputs: Tensor, rows: LogitRows
+    ) -> Tensor:
+        feats = teacher.extract_feat(inputs)
+        roi_head = teacher.roi_head
+        stage = [self.teacher_stage] if _is_cascade(roi_head) else []
+        return roi_head._bbox_forward(*stage, feats, rows.rois)['cls_score']
+
+    def _bbox_modules(
+        self, model: BaseModel, role: str
+    ) -> Tuple[nn.Module, nn.Module]:
+        """RoI extractor and box head, of the chosen stage where there are many."""
+        roi_head = model.roi_head
+        extractor, head = roi_head.bbox_roi_extractor, roi_head.bbox_head
+        if not _is_cascade(roi_head):
+            return extractor, head
+        stage = getattr(self, f'{role}_stage')
+        if not 0 <= stage < len(head):
+            raise ValueError(
+                f'model.source.{role}_stage={stage}: the {role} has the stages 0 to '
+                f'{len(head) - 1}'
+            )
+        return extractor[stage], head[stage]
+
+    def __str__(self) -> str:
+        return "class logits of the student's sampled RoIs"
+
+
+def _is_cascade(roi_head: nn.Module) -> bool:
+    return isinstance(roi_head.bbox_head, nn.ModuleList)

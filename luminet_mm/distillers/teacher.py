@@ -1,0 +1,130 @@
+import os.path as osp
+from typing import Optional, Sequence
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.model import BaseDataPreprocessor, BaseModel
+from mmengine.runner.checkpoint import CheckpointLoader, load_state_dict
+from torch import Tensor
+
+from ..config import load_cfg, load_model_cfg
+from ..registry import MODELS
+from .pixels import PixelTranslator
+
+
+class Teacher:
+    """A frozen model that stays out of the student's module tree.
+
+    It is a plain object, so that no parameter of it reaches the optimizer, DDP,
+    EMA, weight decay or a checkpoint, and nothing can put it in train mode.
+
+    Args:
+        cfg (dict): The model, as :func:`luminet_mm.config.load_model_cfg` takes
+            it.
+        ckpt (str, optional): Its weights: a path, a URL, or the model zoo's name
+            of a config (``mmdet::...``) for the weights that the zoo lists.
+            Defaults to None, which stands for ``cfg['cfg_path']`` if that
+            is a name of the model zoo.
+        preprocessor (BaseDataPreprocessor): The student's preprocessor, whose
+            batches the teacher will be given.
+
+    Raises:
+        ValueError: If the config or the weights cannot be found or read, or do
+            not fit each other completely.
+    """
+
+    def __init__(
+        self, cfg: dict, ckpt: Optional[str], preprocessor: BaseDataPreprocessor
+    ) -> None:
+        cfg = ConfigDict(cfg)
+        self.name = cfg.get('cfg_path') or cfg.get('type')
+        self.ckpt = _resolve_ckpt(cfg, ckpt)
+        checkpoint = _read(self.ckpt)
+        # A student must start from the same weights and draw the same samples
+        # whatever its teacher is, so a teacher's initialisation draws apart.
+        with torch.random.fork_rng():
+            self.model: BaseModel = MODELS.build(load_model_cfg(cfg, 'model.teacher'))
+        self._load(checkpoint)
+        self.model.eval().requires_grad_(False)
+        self.classes = _classes(checkpoint)
+        self.pixels = PixelTranslator(preprocessor, self.model.data_preprocessor)
+
+    def _load(self, checkpoint: dict) -> None:
+        state_dict = checkpoint.get('state_dict', checkpoint)
+        try:
+            load_state_dict(self.model, state_dict, strict=True)
+        except RuntimeError as error:
+            raise ValueError(
+                f'model.teacher_ckpt={self.ckpt!r} does not fit model.teacher='
+                f'{self.name!r}; a teacher must load completely, so use the '
+                f'checkpoint of this very config. {_shorten(str(error))}'
+            ) from error
+
+    def to(self, device: torch.device) -> 'Teacher':
+        self.model.to(device)
+        self.pixels.to(device)
+        return self
+
+    def prepare_inputs(self, inputs: Tensor, data_samples: Sequence) -> Tensor:
+        """The student's batch as the teacher's own preprocessor would make it.
+
+        Args:
+            inputs (Tensor): Shape (B, 3, H, W).
+            data_samples (Sequence): The batch's data samples.
+
+        Returns:
+            Tensor: Shape (B, 3, H', W'), see :class:`PixelTranslator`.
+        """
+        return self.pixels(inputs, data_samples)
+
+    def __deepcopy__(self, memo: dict) -> 'Teacher':
+        # EMA copies the distiller; one teacher serves both
+        return self
+
+
+def _resolve_ckpt(cfg: ConfigDict, ckpt: Optional[str]) -> str:
+    cfg_path = cfg.get('cfg_path', '')
+    if ckpt is None and '::' in cfg_path:
+        ckpt = cfg_path
+    if not ckpt:
+        raise ValueError(
+            'model.teacher_ckpt is not set, and an untrained teacher teaches '
+            "noise: give a path, a URL or the model zoo's name of a config, e.g. "
+            '--cfg-options model.teacher_ckpt=teacher.pth'
+        )
+    if '::' in ckpt:
+        return load_cfg(ckpt, 'model.teacher_ckpt', pretrained=True).model_path
+    return ckpt
+
+
+def _read(ckpt: str) -> dict:
+    if '://' not in ckpt and not osp.isfile(ckpt):
+        raise ValueError(
+            f'model.teacher_ckpt={ckpt!r}: no such file (looked for '
+            f'{osp.abspath(ckpt)})'
+        )
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(ckpt, map_location='cpu')
+    except Exception as error:  # torch, zipfile, pickle and requests all differ
+        raise ValueError(
+            f'model.teacher_ckpt={ckpt!r} cannot be read: {type(error).__name__}: '
+            f'{error}'
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(
+            f'model.teacher_ckpt={ckpt!r} holds a {type(checkpoint).__name__}, not a '
+            'dict of weights'
+        )
+    return checkpoint
+
+
+def _classes(checkpoint: dict) -> Optional[Sequence[str]]:
+    """Class names that the checkpoint was trained on, as mmengine or older
+    OpenMMLab releases record them."""
+    meta = checkpoint.get('meta') or {}
+    dataset_meta = meta.get('dataset_meta') or meta
+    return dataset_meta.get('classes') or dataset_meta.get('CLASSES')
+
+
+def _shorten(text: str, length: int = 1500) -> str:
+    return text if len(text) <= length else f'{text[:length]} ...'

@@ -1,0 +1,3 @@
+from .zero_loss_hook import ZeroLossHook
+
+__all__ = ['ZeroLossHook']

@@ -1,0 +1,31 @@
+"""The registries of luminet_mm, children of mmengine's root registries.
+
+``type='luminet_mm.LuminetLoss'`` in any OpenMMLab config makes mmengine import
+this module by itself, so a config needs no ``custom_imports``.
+"""
+
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import Registry
+
+from .compat import enable_mmrazor
+
+enable_mmrazor()
+
+MODELS = Registry(
+    'model',
+    parent=MMENGINE_MODELS,
+    scope='luminet_mm',
+    locations=['luminet_mm.losses', 'luminet_mm.distillers'],
+)
+HOOKS = Registry(
+    'hook',
+    parent=MMENGINE_HOOKS,
+    scope='luminet_mm',
+    locations=['luminet_mm.hooks'],
+)
+LOGIT_SOURCES = Registry(
+    'logit source',
+    scope='luminet_mm',
+    locations=['luminet_mm.distillers.sources'],
+)

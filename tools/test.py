@@ -1,0 +1,113 @@
+"""Test a checkpoint with the metrics of its config.
+
+A checkpoint of a distilled student is an ordinary one: CONFIG may be the
+distillation's config or the plain student's.
+"""
+
+import argparse
+import os
+import os.path as osp
+
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.evaluator import DumpResults
+from mmengine.runner import Runner
+
+from luminet_mm.compat import setup_cpu_distributed
+from luminet_mm.config import merge_cfg_options
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--work-dir', help='folder of logs and metrics')
+    parser.add_argument('--out', help='dump the predictions to this .pkl file')
+    parser.add_argument(
+        '--show', action='store_true', help='show the predictions in a window'
+    )
+    parser.add_argument(
+        '--show-dir', help='save painted images to this folder of the work dir'
+    )
+    parser.add_argument(
+        '--wait-time', type=float, default=2, help='seconds that --show waits'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='settings to override, e.g. data_root=coco/',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the processes were started; tools/dist_test.sh sets it',
+    )
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="test-time augmentation by the config's tta_model and tta_pipeline",
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    if args.out and not args.out.endswith(('.pkl', '.pickle')):
+        parser.error(f'--out {args.out}: the file must end in .pkl or .pickle')
+    if not osp.isfile(args.checkpoint) and '://' not in args.checkpoint:
+        parser.error(f'{args.checkpoint}: no such checkpoint')
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def show_predictions(cfg: Config, args: argparse.Namespace) -> None:
+    """Turn on the visualization hook of the config."""
+    if 'visualization' not in cfg.get('default_hooks', {}):
+        raise ValueError(
+            f'--show and --show-dir need default_hooks.visualization, which '
+            f'{args.config} does not set'
+        )
+    hook = cfg.default_hooks.visualization
+    detection = hook.type.endswith('DetVisualizationHook')
+    hook['draw' if detection else 'enable'] = True
+    hook.show = args.show
+    hook.wait_time = args.wait_time
+    if args.show_dir:
+        hook['test_out_dir' if detection else 'out_dir'] = args.show_dir
+
+
+def use_tta(cfg: Config, args: argparse.Namespace) -> None:
+    """Wrap the model and replace the test pipeline."""
+    if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+        raise ValueError(
+            f'--tta needs tta_model and tta_pipeline, which {args.config} does not '
+            'set; inherit them from the config that the model comes from'
+        )
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    dataset.pipeline = cfg.tta_pipeline
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    merge_cfg_options(cfg, args.cfg_options)
+    cfg.launcher = args.launcher
+    name = osp.splitext(osp.basename(args.config))[0]
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
+    cfg.load_from = args.checkpoint
+    if args.show or args.show_dir:
+        show_predictions(cfg, args)
+    if args.tta:
+        use_tta(cfg, args)
+
+    setup_cpu_distributed(cfg)
+    runner = Runner.from_cfg(cfg)
+    if args.out:
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+    runner.test()
+
+
+if __name__ == '__main__':
+    main()
