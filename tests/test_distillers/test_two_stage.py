@@ -1,0 +1,191 @@
+"""Two-stage detectors: the same RoIs on both sides, each model run once."""
+
+import pytest
+import torch
+from mmdet.models.backbones import ResNet
+from mmdet.registry import MODELS as MMDET_MODELS
+from tiny import (
+    CAFFE_PIXELS,
+    RGB_PIXELS,
+    cascade_rcnn,
+    detection_batch,
+    distiller,
+    faster_rcnn,
+    mask_rcnn,
+    merged,
+    save_weights,
+)
+
+from luminet_mm.distillers.sources import LogitRows
+
+
+@MMDET_MODELS.register_module()
+class PixelResNet(ResNet):
+    """A backbone that undoes its preprocessor exactly: pixels are integers, so
+    rounding leaves no trace of the normalisation that they came through."""
+
+    def __init__(self, mean, std, flip, **kwargs):
+        super().__init__(**kwargs)
+        self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), False)
+        self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), False)
+        self.flip = flip
+
+    def forward(self, x):
+        x = torch.round(x * self.std + self.mean)
+        return super().forward((x.flip(1) if self.flip else x) / 255)
+
+
+def step(model, batch):
+    """Losses of one training step; no running statistics on either side."""
+    model.train()
+    model.student.eval()
+    return model.loss(**model.data_preprocessor(batch, True))
+
+
+@pytest.mark.parametrize('make', [faster_rcnn, mask_rcnn, cascade_rcnn])
+def test_own_weights_give_exactly_zero(make, tmp_path):
+    cfg = make()
+    ckpt = save_weights(cfg, tmp_path / 'teacher.pth')
+    model = distiller(cfg, cfg, ckpt)
+    model.load_state_dict(torch.load(ckpt)['state_dict'])
+    model.teachers  # noqa: B018
+    losses = step(model, detection_batch(masks=make is mask_rcnn))
+    assert losses['loss_luminet'] == 0
+    assert losses['loss_kd'] == 0
+
+    with torch.no_grad():  # and it is no zero by construction
+        model.student.backbone.conv1.weight.mul_(1.5)
+    losses = step(model, detection_batch(masks=make is mask_rcnn))
+    assert losses['loss_luminet'] > 1e-4
+    assert losses['loss_kd'] > 1e-7
+
+
+def test_own_weights_give_exactly_zero_with_other_pixels(tmp_path):
+    """A caffe-style teacher beside a torchvision-style student."""
+    student = faster_rcnn(backbone=dict(type='PixelResNet', flip=False, **RGB_PIXELS))
+    teacher = faster_rcnn(
+        data_preprocessor=dict(bgr_to_rgb=False, **CAFFE_PIXELS),
+        backbone=dict(type='PixelResNet', flip=True, **CAFFE_PIXELS),
+    )
+    ckpt = save_weights(teacher, tmp_path / 'teacher.pth')
+    model = distiller(student, teacher, ckpt)
+    model.load_state_dict(torch.load(ckpt)['state_dict'])
+    # no padding, which the two do not undo alike
+    losses = step(model, detection_batch(sizes=[(96, 128), (96, 128)]))
+    assert losses['loss_luminet'] == 0
+    assert losses['loss_kd'] == 0
+
+    wrong = merged(teacher, dict(backbone=dict(flip=False)))
+    other = distiller(student, wrong, ckpt)
+    other.load_state_dict(torch.load(ckpt)['state_dict'])
+    assert step(other, detection_batch(sizes=[(96, 128)] * 2))['loss_luminet'] > 1e-4
+
+
+def test_each_part_runs_once(tmp_path):
+    cfg = faster_rcnn()
+    model = distiller(cfg, cfg, save_weights(cfg, tmp_path / 'teacher.pth', seed=1))
+    teacher = model.teachers[0].model
+    calls = {}
+
+    def count(name):
+        def hook(module, args, output):
+            calls[name] = calls.get(name, 0) + 1
+
+        return hook
+
+    for role, detector in (('student', model.student), ('teacher', teacher)):
+        for part in ('backbone', 'neck', 'rpn_head', 'roi_head.bbox_head'):
+            name = f'{role}.{part}'
+            detector.get_submodule(part).register_forward_hook(count(name))
+    step(model, detection_batch())
+    assert calls == {
+        'student.backbone': 1,
+        'student.neck': 1,
+        'student.rpn_head': 1,
+        'student.roi_head.bbox_head': 1,
+        'teacher.backbone': 1,
+        'teacher.neck': 1,
+        'teacher.roi_head.bbox_head': 1,
+    }
+
+
+def test_student_losses_are_upstreams(tmp_path):
+    """The distiller adds losses; it changes none, and leaves no hook behind."""
+    cfg = faster_rcnn()
+    model = distiller(cfg, cfg, save_weights(cfg, tmp_path / 'teacher.pth', seed=1))
+    model.teachers  # noqa: B018
+    torch.manual_seed(3)
+    losses = step(model, detection_batch())
+    torch.manual_seed(3)
+    alone = model.student(
+        **model.data_preprocessor(detection_batch(), True), mode='loss'
+    )
+    assert set(losses) - set(alone) == {'loss_luminet', 'loss_kd'}
+    for name, value in alone.items():
+        torch.testing.assert_close(losses[name], value, rtol=0, atol=0)
+    hooks = [
+        hook
+        for module in model.modules()
+        for hook in (*module._forward_hooks, *module._forward_pre_hooks)
+    ]
+    assert not hooks
+
+
+def test_rows_labels_and_gradient(tmp_path):
+    cfg = faster_rcnn()
+    model = distiller(cfg, cfg, save_weights(cfg, tmp_path / 'teacher.pth', seed=1))
+    data = model.data_preprocessor(detection_batch(), True)
+    with model.source.observe(model.student, data['data_samples']) as rows:
+        model.student(**data, mode='loss')
+    num_rois = len(rows.rois)
+    assert rows.logits.shape == (num_rois, 3 + 1)
+    assert rows.labels.shape == (num_rois,)
+    assert 0 < (rows.labels < 3).sum() < num_rois  # background is the last class
+
+    teacher = model.teachers[0].model
+    expected = teacher.roi_head._bbox_forward(
+        teacher.extract_feat(data['inputs']), rows.rois
+    )['cls_score']
+    assert torch.equal(model._teach(data['inputs'], data['data_samples'], rows), expected)
+
+    losses = step(model, detection_batch())
+    (losses['loss_luminet'] + losses['loss_kd']).backward()
+    head = model.student.roi_head.bbox_head
+    assert head.fc_cls.weight.grad.abs().sum() > 0
+    assert model.student.backbone.conv1.weight.grad.abs().sum() > 0
+    assert head.fc_reg.weight.grad is None  # logits alone are distilled
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_no_roi_gives_no_logits(tmp_path):
+    cfg = faster_rcnn()
+    model = distiller(cfg, cfg, save_weights(cfg, tmp_path / 'teacher.pth'))
+    rows = LogitRows(logits=torch.zeros(0, 4), rois=torch.zeros(0, 5))
+    logits = model.source.teacher_logits(
+        model.teachers[0].model, torch.zeros(1, 3, 64, 64), rows
+    )
+    assert logits.shape == (0, 4)
+
+
+@pytest.mark.parametrize('stage', [0, 2])
+def test_cascade_teacher_by_stage(stage, tmp_path):
+    student, teacher = faster_rcnn(), cascade_rcnn()
+    model = distiller(
+        student,
+        teacher,
+        save_weights(teacher, tmp_path / 'teacher.pth'),
+        source=dict(type='TwoStageSource', teacher_stage=stage),
+    )
+    heads = model.teachers[0].model.roi_head.bbox_head
+    ran = []
+    for index, head in enumerate(heads):
+        head.register_forward_hook(lambda *_, index=index: ran.append(index))
+    assert step(model, detection_batch())['loss_luminet'] > 0
+    assert ran == [stage]
+
+
+def test_mask_student_of_a_faster_teacher(tmp_path):
+    teacher = faster_rcnn()
+    ckpt = save_weights(teacher, tmp_path / 'teacher.pth')
+    losses = step(distiller(mask_rcnn(), teacher, ckpt), detection_batch(masks=True))
+    assert {'loss_mask', 'loss_luminet'} <= set(losses)
