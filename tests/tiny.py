@@ -187,3 +187,133 @@ def image_batch(num_images=8, num_classes=5, size=32, seed=0):
     ]
     samples = [DataSample().set_gt_label(i % num_classes) for i in range(num_images)]
     return dict(inputs=inputs, data_samples=samples)
+
+
+def image_folder(root, num_images=16, num_classes=5, size=32):
+    """A folder of random images in mmpretrain's layout, one folder a class."""
+    import cv2
+
+    rng = np.random.RandomState(0)
+    for index in range(num_images):
+        folder = root / 'images' / f'class{index % num_classes}'
+        folder.mkdir(parents=True, exist_ok=True)
+        image = rng.randint(0, 256, (size, size, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f'{index:03}.png'), image)
+    return str(root / 'images')
+
+
+def coco_set(root, num_images=4, classes=('a', 'b', 'c')):
+    """Random images with boxes, in COCO's layout."""
+    import cv2
+    import mmengine
+
+    rng = np.random.RandomState(0)
+    (root / 'images').mkdir(parents=True, exist_ok=True)
+    images, annotations = [], []
+    for index in range(num_images):
+        height, width = 96, 112 + 16 * (index % 2)
+        name = f'{index:03}.png'
+        image = rng.randint(0, 60, (height, width, 3), dtype=np.uint8)
+        for label in range(len(classes)):
+            x, y, side = (int(v) for v in rng.randint(8, 50, 3))
+            image[y : y + side, x : x + side] += np.uint8(60 * (label + 1))
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=index,
+                    category_id=label + 1,
+                    bbox=[x, y, min(side, width - x), min(side, height - y)],
+                    area=side * side,
+                    iscrowd=0,
+                )
+            )
+        cv2.imwrite(str(root / 'images' / name), image)
+        images.append(dict(id=index, file_name=name, height=height, width=width))
+    categories = [dict(id=i + 1, name=name) for i, name in enumerate(classes)]
+    mmengine.dump(
+        dict(images=images, annotations=annotations, categories=categories),
+        root / 'annotations.json',
+    )
+    return str(root)
+
+
+def run_cfg(model, dataset, work_dir, scope, batch_size=4, max_epochs=2, **overrides):
+    """A short training run on the CPU, one checkpoint an epoch."""
+    cfg = dict(
+        default_scope=scope,
+        work_dir=str(work_dir),
+        # runs of one second would share their loggers
+        experiment_name=str(work_dir).replace('/', '_'),
+        model=model,
+        train_dataloader=dict(
+            batch_size=batch_size,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            dataset=dataset,
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=max_epochs),
+        optim_wrapper=dict(
+            optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4)
+        ),
+        param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=6)],
+        default_hooks=dict(
+            checkpoint=dict(type='CheckpointHook', interval=1),
+            sampler_seed=dict(type='DistSamplerSeedHook'),
+        ),
+        log_level='WARNING',
+        randomness=dict(seed=0, deterministic=True),
+    )
+    return merged(cfg, overrides)
+
+
+def classification_run(model, root, work_dir, **overrides):
+    """:func:`run_cfg` on an :func:`image_folder`."""
+    dataset = dict(
+        type='CustomDataset',
+        data_prefix=image_folder(root),
+        pipeline=[dict(type='LoadImageFromFile'), dict(type='PackInputs')],
+    )
+    return run_cfg(model, dataset, work_dir, 'mmpretrain', **overrides)
+
+
+def detection_run(model, root, work_dir, **overrides):
+    """:func:`run_cfg` on a :func:`coco_set`, tested on the same images."""
+    coco_set(root)
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadAnnotations', with_bbox=True),
+        dict(type='Resize', scale=(128, 96), keep_ratio=True),
+    ]
+    meta_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
+    dataset = dict(
+        type='CocoDataset',
+        data_root=str(root),
+        ann_file='annotations.json',
+        data_prefix=dict(img='images/'),
+        metainfo=dict(classes=('a', 'b', 'c')),
+        pipeline=[*pipeline, dict(type='PackDetInputs', meta_keys=meta_keys)],
+    )
+    cfg = dict(
+        test_dataloader=dict(
+            batch_size=1,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset=merged(dataset, dict(test_mode=True)),
+        ),
+        test_cfg=dict(),
+        test_evaluator=dict(type='CocoMetric', ann_file=f'{root}/annotations.json'),
+    )
+    cfg.update(overrides)
+    return run_cfg(model, dataset, work_dir, 'mmdet', batch_size=2, **cfg)
+
+
+def distilled(student, teacher, teacher_ckpt, **kwargs):
+    """The model config of a distillation by LumiNet."""
+    return dict(
+        type='luminet_mm.LogitDistiller',
+        student=student,
+        teacher=teacher,
+        teacher_ckpt=teacher_ckpt,
+        distill_losses=dict(loss_luminet=dict(type='luminet_mm.LuminetLoss')),
+        **kwargs,
+    )

@@ -4,6 +4,7 @@ import importlib
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 from luminet_mm.losses import KDLoss, LuminetLoss, kd_loss, luminet_loss
 from luminet_mm.registry import MODELS
@@ -78,7 +79,8 @@ def test_builds_from_every_registry(scope):
 
 
 def test_builds_by_its_plain_name():
-    assert isinstance(MODELS.build(dict(type='LuminetLoss')), LuminetLoss)
+    with DefaultScope.overwrite_default_scope('luminet_mm'):
+        assert isinstance(MODELS.build(dict(type='LuminetLoss')), LuminetLoss)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,211 @@
+"""Each wrong input gives one error that names the key, the value and the cure."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from tiny import (
+    cascade_rcnn,
+    classification_run,
+    classifier,
+    detection_run,
+    distilled,
+    distiller,
+    faster_rcnn,
+    save_weights,
+)
+
+from luminet_mm.registry import MODELS
+
+LUMINET = dict(type='luminet_mm.LuminetLoss')
+
+
+def make(student=None, teacher=None, ckpt='teacher.pth', **kwargs):
+    return distiller(student or classifier(), teacher or classifier(), ckpt, **kwargs)
+
+
+def test_valid(tmp_path):
+    """What the others change one thing of."""
+    make(ckpt=save_weights(classifier(), tmp_path / 't.pth')).init_weights()
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (
+            dict(distill_losses=dict(loss_x=dict(type='luminet_mm.NoSuchLoss'))),
+            r"model.distill_losses.loss_x.type='luminet_mm.NoSuchLoss' is not a regis",
+        ),
+        (
+            dict(distill_losses=dict(loss_x=dict(type='mmrazor.OnehotLikeLoss'))),
+            'model.distill_losses.loss_x: OnehotLikeLoss.forward.* cannot be called',
+        ),
+        (
+            dict(distill_losses=dict(luminet=LUMINET)),
+            "model.distill_losses.luminet: the name must contain 'loss'",
+        ),
+        (dict(distill_losses={}), 'model.distill_losses is empty'),
+        (
+            dict(distill_losses=dict(loss_x=dict(LUMINET, loss_weight=-1))),
+            'loss_weight=-1 is negative',
+        ),
+        (
+            dict(distill_losses=dict(loss_x=dict(LUMINET, tau=0))),
+            'tau=0 must be a finite number above 0',
+        ),
+        (dict(warmup=-1), 'model.warmup=-1 is negative'),
+        (
+            dict(source=dict(type='OneStageSource')),
+            r"model.source.type='OneStageSource' is unknown, the families are "
+            r"\['ClassifierSource', 'TwoStageSource'\]",
+        ),
+        (
+            dict(source=dict(type='TwoStageSource')),
+            'model.student is a ImageClassifier, which none of .*TwoStageSource',
+        ),
+        (dict(student=dict(depth=3)), 'model.student has neither `cfg_path` nor `type`'),
+        (
+            dict(student=dict(cfg_path='no/such/config.py')),
+            "model.student.cfg_path='no/such/config.py': no such file",
+        ),
+        (
+            dict(student=dict(cfg_path='mmdet::no/such.py')),
+            "model.student.cfg_path='mmdet::no/such.py': mmdet has no such config",
+        ),
+        (
+            dict(student=dict(cfg_path='mmnothing::x.py')),
+            "the package 'mmnothing' is not installed",
+        ),
+        (
+            dict(ckpt=['a.pth', 'b.pth']),
+            'names 1 teachers and model.teacher_ckpt 2 checkpoints',
+        ),
+        (
+            dict(
+                student=dict(
+                    type='mmdet.RetinaNet',
+                    backbone=dict(type='mmdet.ResNet', depth=18, num_stages=1,
+                                  strides=(1,), dilations=(1,), out_indices=(0,)),
+                    neck=dict(type='mmdet.FPN', in_channels=[64], out_channels=8,
+                              num_outs=1),
+                    bbox_head=dict(type='mmdet.RetinaHead', num_classes=3,
+                                   in_channels=8, feat_channels=8),
+                )
+            ),
+            'model.student is a RetinaNet, which none of .* knows how to distil',
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_config(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        make(**kwargs)
+
+
+def test_student_that_is_no_dict():
+    cfg = distilled('resnet18', classifier(), 'teacher.pth')
+    with pytest.raises(TypeError, match="model.student must be a dict .* 'resnet18'"):
+        MODELS.build(cfg)
+
+
+@pytest.mark.parametrize('kind', ['missing', 'unset', 'corrupt', 'partial', 'no_dict'])
+def test_wrong_checkpoint(kind, tmp_path):
+    path = tmp_path / 'teacher.pth'
+    save_weights(classifier(), path)
+    ckpt = str(path)
+    if kind == 'missing':
+        ckpt, message = 'nowhere.pth', "model.teacher_ckpt='nowhere.pth': no such file"
+    elif kind == 'unset':
+        ckpt, message = None, 'model.teacher_ckpt is not set, .* teaches noise'
+    elif kind == 'corrupt':
+        path.write_bytes(path.read_bytes()[:1000])
+        message = 'cannot be read'
+    elif kind == 'partial':
+        state = torch.load(path)['state_dict']
+        del state['head.fc.weight']
+        torch.save(dict(state_dict=state), path)
+        message = r'does not fit model.teacher=(.|\n)*missing keys.*head.fc.weight'
+    else:
+        torch.save([1, 2], path)
+        message = 'holds a list, not a dict of weights'
+    with pytest.raises(ValueError, match=message):
+        make(ckpt=ckpt).init_weights()
+
+
+def test_checkpoint_of_another_model(tmp_path):
+    """Fits partly: other shapes, other names."""
+    ckpt = save_weights(classifier(num_classes=7), tmp_path / 'teacher.pth')
+    with pytest.raises(ValueError, match=r'does not fit(.|\n)*size mismatch.*head.fc'):
+        make(ckpt=ckpt).init_weights()
+    ckpt = save_weights(faster_rcnn(), tmp_path / 'teacher.pth')
+    with pytest.raises(ValueError, match=r'does not fit(.|\n)*unexpected key'):
+        make(ckpt=ckpt).init_weights()
+
+
+def test_class_counts_differ(tmp_path):
+    other = classifier(num_classes=7)
+    ckpt = save_weights(other, tmp_path / 'teacher.pth')
+    with pytest.raises(ValueError, match='student classifies 5 .* teacher 7'):
+        make(teacher=other, ckpt=ckpt).init_weights()
+
+    other = faster_rcnn(num_classes=4)
+    ckpt = save_weights(other, tmp_path / 'teacher.pth')
+    with pytest.raises(ValueError, match='student detects 3 classes .* teacher 4'):
+        make(faster_rcnn(), other, ckpt).init_weights()
+
+
+def test_families_differ(tmp_path):
+    ckpt = save_weights(classifier(), tmp_path / 'teacher.pth')
+    with pytest.raises(ValueError, match='ImageClassifier, which cannot teach a Faste'):
+        make(faster_rcnn(), classifier(), ckpt).init_weights()
+
+
+def test_strides_differ(tmp_path):
+    strides = dict(roi_head=dict(bbox_roi_extractor=dict(featmap_strides=[8, 16, 32])))
+    other = faster_rcnn(**strides)
+    ckpt = save_weights(other, tmp_path / 'teacher.pth')
+    message = r"teacher's RoI extractor .* \[8, 16, 32\] .* on \[4, 8, 16, 32\]"
+    with pytest.raises(ValueError, match=message):
+        make(faster_rcnn(), other, ckpt).init_weights()
+
+
+def test_no_such_stage(tmp_path):
+    ckpt = save_weights(cascade_rcnn(), tmp_path / 'teacher.pth')
+    source = dict(type='TwoStageSource', teacher_stage=3)
+    message = 'model.source.teacher_stage=3: the teacher has the stages 0 to 2'
+    with pytest.raises(ValueError, match=message):
+        make(faster_rcnn(), cascade_rcnn(), ckpt, source=source).init_weights()
+
+
+def train(cfg):
+    Runner.from_cfg(Config(cfg)).train()
+
+
+@pytest.mark.parametrize('key', ['classes', 'CLASSES'])
+def test_class_order_differs(key, tmp_path):
+    """The names in the teacher's checkpoint against those of the data set."""
+    names = ('a', 'c', 'b')
+    meta = dict(dataset_meta=dict(classes=names)) if key == 'classes' else {key: names}
+    ckpt = save_weights(faster_rcnn(), tmp_path / 'teacher.pth', **meta)
+    model = distilled(faster_rcnn(), faster_rcnn(), ckpt)
+    message = "class 'c' is number 1 for the teacher .* but number 2 in the training"
+    with pytest.raises(ValueError, match=message):
+        train(detection_run(model, tmp_path, tmp_path / 'run'))
+    assert not list((tmp_path / 'run').glob('*.pth'))
+
+
+def test_epochs_that_never_pass(tmp_path):
+    ckpt = save_weights(classifier(), tmp_path / 'teacher.pth')
+    model = distilled(classifier(), classifier(), ckpt, warmup=5)
+    cfg = classification_run(model, tmp_path, tmp_path / 'run')
+    cfg['train_cfg'] = dict(by_epoch=False, max_iters=20)
+    cfg['train_dataloader']['sampler']['type'] = 'InfiniteSampler'
+    with pytest.raises(ValueError, match='model.warmup=5 epochs never ends'):
+        train(cfg)
+
+
+def test_name_of_the_students_own_loss(tmp_path):
+    ckpt = save_weights(classifier(), tmp_path / 'teacher.pth')
+    model = distilled(classifier(), classifier(), ckpt)
+    model['distill_losses'] = dict(loss=LUMINET)
+    with pytest.raises(ValueError, match=r"losses of its own named \['loss'\]"):
+        train(classification_run(model, tmp_path, tmp_path / 'run'))
