@@ -101,7 +101,7 @@ def test_two_processes_train_as_one(loss, tmp_path):
 def test_detection_from_training_to_upstreams_test_tool(tmp_path):
     """Train on two processes, stop, resume, and test four ways alike."""
     ckpt = save_weights(faster_rcnn(), tmp_path / 'teacher.pth')
-    model = distilled(faster_rcnn(), faster_rcnn(), ckpt, warmup=2)
+    model = distilled(faster_rcnn(), faster_rcnn(), ckpt, warmup=1)
     cfg = detection_run(model, tmp_path / 'data', tmp_path / 'run', max_epochs=1)
     cfg['optim_wrapper'].update(type='OptimWrapper')
     cfg['auto_scale_lr'] = dict(base_batch_size=2)

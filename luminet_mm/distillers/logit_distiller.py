@@ -1,5 +1,4 @@
 import inspect
-import logging
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 import torch
@@ -197,17 +196,11 @@ class LogitDistiller(BaseModel):
         unit = 'epochs' if self.warmup_by_epoch else 'iters'
         length = hub.get_info(f'max_{unit}', self.warmup)
         if self.warmup > length:
-            if self.warmup_by_epoch and length == 1:
-                raise ValueError(
-                    f'model.warmup={self.warmup} epochs never ends: the run counts one '
-                    'epoch (as every iteration-based loop does); set '
-                    'model.warmup_by_epoch=False and count iterations'
-                )
-            print_log(
-                f'model.warmup={self.warmup} is longer than the run of {length} {unit}: '
-                'the distillation losses never reach their full weight',
-                logger='current',
-                level=logging.WARNING,
+            raise ValueError(
+                f'model.warmup={self.warmup} is longer than the run of {length} {unit}, '
+                'so the distillation losses would never reach their full weight; '
+                'shorten it, or count iterations with model.warmup_by_epoch=False (an '
+                'iteration-based loop is one epoch)'
             )
         classes = (hub.get_info('dataset_meta') or {}).get('classes')
         for teacher in self.teachers:

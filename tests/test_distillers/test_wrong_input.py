@@ -199,7 +199,7 @@ def test_epochs_that_never_pass(tmp_path):
     cfg = classification_run(model, tmp_path, tmp_path / 'run')
     cfg['train_cfg'] = dict(by_epoch=False, max_iters=20)
     cfg['train_dataloader']['sampler']['type'] = 'InfiniteSampler'
-    with pytest.raises(ValueError, match='model.warmup=5 epochs never ends'):
+    with pytest.raises(ValueError, match='model.warmup=5 is longer than the run of 1 epochs'):
         train(cfg)
 
 

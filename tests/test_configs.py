@@ -1,0 +1,172 @@
+"""The shipped configs, and what a user writes on top of them."""
+
+import glob
+import os
+import os.path as osp
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from test_tools import ROOT, UPSTREAM, dump, tool, weights
+from tiny import (
+    build,
+    detection_batch,
+    detection_run,
+    distilled,
+    faster_rcnn,
+    save_weights,
+)
+
+import luminet_mm  # noqa: F401
+from luminet_mm.config import load_model_cfg, merge_cfg_options
+from luminet_mm.distillers import teacher as teacher_module
+from luminet_mm.registry import MODELS
+
+CONFIGS = sorted(
+    osp.relpath(path, osp.join(ROOT, 'configs'))
+    for path in glob.glob(f'{ROOT}/configs/[!_]*/*.py')
+)
+
+
+def read(name):
+    cfg = Config.fromfile(osp.join(ROOT, 'configs', name))
+    init_default_scope(cfg.default_scope)
+    return cfg
+
+
+def without_downloads(model):
+    """The same model from random weights."""
+    if isinstance(model, dict):
+        for key, value in model.items():
+            if key == 'init_cfg' and 'checkpoint' in (value or {}):
+                model[key] = None
+            else:
+                without_downloads(value)
+    return model
+
+
+def test_names_are_unique():
+    """mim finds a config by its base name alone."""
+    names = [osp.basename(p) for p in glob.glob(f'{ROOT}/configs/**/*.py', recursive=True)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize('name', [c for c in CONFIGS if read(c).get('model')])
+def test_takes_a_training_step(name, tmp_path):
+    cfg = without_downloads(read(name).model)
+    if cfg.type == 'luminet_mm.LogitDistiller':
+        teacher = without_downloads(load_model_cfg(cfg.teacher, 'model.teacher'))
+        cfg.teacher = teacher
+        cfg.teacher_ckpt = save_weights(teacher, tmp_path / 'teacher.pth')
+    model = MODELS.build(cfg)
+    model.init_weights()
+    model.train()
+    batch = model.data_preprocessor(detection_batch([(64, 64), (60, 50)]), True)
+    loss, _ = model.parse_losses(model(**batch, mode='loss'))
+    loss.backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None or not parameter.requires_grad, parameter_name
+
+
+def test_names_a_new_pair_in_three_lines(tmp_path, monkeypatch):
+    """The README's example; the teacher's weights are the model zoo's."""
+    path = tmp_path / 'x101_r50.py'
+    path.write_text(f"""
+_base_ = '{ROOT}/configs/coco/frcnn_r101_r18_luminet.py'
+zoo = 'mmdet::faster_rcnn/faster-rcnn_'
+model = dict(
+    student=dict(_delete_=True, cfg_path=zoo + 'r50_fpn_1x_coco.py'),
+    teacher=dict(_delete_=True, cfg_path=zoo + 'x101-32x4d_fpn_1x_coco.py'))
+""")
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.default_scope)
+    asked = []
+
+    def read_weights(ckpt):
+        asked.append(ckpt)
+        cfg = load_model_cfg(model._teacher_cfgs[0][0], 'model.teacher')
+        return dict(state_dict=MODELS.build(cfg).state_dict())
+
+    monkeypatch.setattr(teacher_module, '_read', read_weights)
+    model = MODELS.build(cfg.model)
+    (teacher,) = model.teachers
+    assert model.student.backbone.depth == 50
+    assert teacher.model.backbone.depth == 101
+    assert type(teacher.model.backbone).__name__ == 'ResNeXt'
+    assert 'faster_rcnn_x101_32x4d_fpn_1x_coco' in asked[0]
+    assert asked[0].endswith('.pth')
+
+
+def test_cfg_options_reach_what_a_user_changes():
+    cfg = read('coco/frcnn_r101_r18_luminet.py')
+    merge_cfg_options(
+        cfg,
+        {
+            'model.distill_losses.loss_luminet.tau': 2.0,
+            'model.distill_losses.loss_luminet.loss_weight': 4.0,
+            'model.warmup': 7,
+            'model.teacher_ckpt': 'teacher.pth',
+            'data_root': 'elsewhere/coco',
+        },
+    )
+    without_downloads(cfg.model)
+    model = MODELS.build(cfg.model)
+    loss = model.distill_losses['loss_luminet']
+    assert (loss.tau, loss.loss_weight, model.warmup) == (2.0, 4.0, 7)
+    assert model._teacher_cfgs[0][1] == 'teacher.pth'
+    assert 'data/coco' not in cfg.pretty_text
+    assert cfg.train_dataloader.dataset.data_root == 'elsewhere/coco/'
+    annotations = 'elsewhere/coco/annotations/instances_val2017.json'
+    assert cfg.test_evaluator.ann_file == annotations
+
+
+def test_teacher_of_the_main_job_sees_caffes_pixels():
+    """mmdet 3's config of this teacher feeds its caffe weights RGB in unit
+    variance; ours says what the weights were trained on."""
+    teacher = load_model_cfg(
+        read('coco/frcnn_r101_r18_luminet.py').model.teacher, 'model.teacher'
+    )
+    assert teacher.backbone.style == 'caffe'
+    assert teacher.data_preprocessor.mean == [103.53, 116.28, 123.675]
+    assert teacher.data_preprocessor.std == [1.0, 1.0, 1.0]
+    assert teacher.data_preprocessor.bgr_to_rgb is False
+
+
+def test_schedule_is_the_papers():
+    cfg = read('coco/frcnn_r101_r18_luminet.py')
+    assert cfg.train_cfg.max_iters == 180000
+    assert cfg.param_scheduler[1].milestones == [120000, 160000]
+    assert cfg.optim_wrapper.optimizer.lr == 0.01
+    assert cfg.auto_scale_lr.base_batch_size == 8 * cfg.train_dataloader.batch_size
+
+
+def test_upstreams_train_tool_runs_it_from_any_folder(tmp_path):
+    """What `mim train mmdet CONFIG` calls; nothing imports luminet_mm but the
+    scope in the config's types."""
+    ckpt = save_weights(faster_rcnn(), tmp_path / 'teacher.pth')
+    model = distilled(faster_rcnn(), faster_rcnn(), ckpt)
+    cfg = detection_run(model, tmp_path / 'data', tmp_path / 'run', max_epochs=1)
+    elsewhere = tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    tool(f'{UPSTREAM}/train.py', dump(cfg, tmp_path / 'config.py'), cwd=elsewhere)
+    build(faster_rcnn()).load_state_dict(weights(tmp_path / 'run'), strict=True)
+
+
+if 'LUMINET_DATA' in os.environ:
+
+    @pytest.mark.parametrize(('split', 'boxes'), [('train', 929), ('val', 898)])
+    def test_reads_real_coco(split, boxes):
+        cfg = read('coco/frcnn_r101_r18_luminet.py')
+        merge_cfg_options(cfg, {'data_root': f'{os.environ["LUMINET_DATA"]}/coco128'})
+        cfg.train_dataloader.dataset.filter_cfg = None
+        loader = Runner.build_dataloader(cfg[f'{split}_dataloader'], seed=0)
+        assert len(loader.dataset) == 128
+        assert len(loader.dataset.metainfo['classes']) == 80
+        found = sum(
+            len(loader.dataset.get_data_info(i)['instances']) for i in range(128)
+        )
+        assert found == boxes
+        sample = loader.dataset[0]
+        assert sample['inputs'].dtype == torch.uint8
