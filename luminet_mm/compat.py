@@ -100,7 +100,7 @@ def setup_cpu_distributed(cfg: Config) -> None:
         return
     if launcher != 'pytorch':
         raise ValueError(
-            f"--launcher {launcher} needs GPUs and torch sees none; without them use "
+            f'--launcher {launcher} needs GPUs and torch sees none; without them use '
             "'pytorch', as tools/dist_train.sh does"
         )
     torch.distributed.init_process_group(backend='gloo')

@@ -49,7 +49,9 @@ def without_downloads(model):
 
 def test_names_are_unique():
     """mim finds a config by its base name alone."""
-    names = [osp.basename(p) for p in glob.glob(f'{ROOT}/configs/**/*.py', recursive=True)]
+    names = [
+        osp.basename(p) for p in glob.glob(f'{ROOT}/configs/**/*.py', recursive=True)
+    ]
     assert len(names) == len(set(names))
 
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 
+import mmengine
 import pytest
 import torch
 from mmdet import __file__ as mmdet_file
@@ -101,13 +102,14 @@ def test_two_processes_train_as_one(loss, tmp_path):
 def test_detection_from_training_to_upstreams_test_tool(tmp_path):
     """Train on two processes, stop, resume, and test four ways alike."""
     ckpt = save_weights(faster_rcnn(), tmp_path / 'teacher.pth')
-    model = distilled(faster_rcnn(), faster_rcnn(), ckpt, warmup=1)
+    student = faster_rcnn(test_cfg=dict(rcnn=dict(score_thr=0.0)))  # keeps 100 boxes
+    model = distilled(student, faster_rcnn(), ckpt, warmup=1)
     cfg = detection_run(model, tmp_path / 'data', tmp_path / 'run', max_epochs=1)
     cfg['optim_wrapper'].update(type='OptimWrapper')
     cfg['auto_scale_lr'] = dict(base_batch_size=2)
     config = dump(cfg, tmp_path / 'distillation.py')
     # what a user has who never heard of luminet_mm: the student's config
-    plain = dict(cfg, model=load_model_cfg(faster_rcnn(), 'model'))
+    plain = dict(cfg, model=load_model_cfg(student, 'model'))
     plain = dump(plain, tmp_path / 'plain.py')
 
     log = tool('dist_train.sh', config, 2, '--auto-scale-lr').stdout
@@ -122,13 +124,21 @@ def test_detection_from_training_to_upstreams_test_tool(tmp_path):
 
     results = {}
     for name, command in {
-        'ours': ['test.py', config, checkpoint, '--out', tmp_path / 'out.pkl'],
+        'ours': ['test.py', config, checkpoint],
         'distributed': ['dist_test.sh', config, checkpoint, 2],
         'student': ['test.py', plain, checkpoint],
         'upstream': [f'{UPSTREAM}/test.py', plain, checkpoint],
     }.items():
-        tool(*command, '--work-dir', tmp_path / name)
-        results[name] = {k: v for k, v in metrics(tmp_path / name).items() if 'coco' in k}
-    assert (tmp_path / 'out.pkl').stat().st_size > 0
-    assert len(results['ours']) == 6
-    assert all(result == results['ours'] for result in results.values())
+        out = tmp_path / f'{name}.pkl'
+        tool(*command, '--work-dir', tmp_path / name, '--out', out)
+        boxes = {r['img_id']: r['pred_instances'] for r in mmengine.load(out)}
+        assert len(boxes) == 4
+        assert all(len(found['scores']) == 100 for found in boxes.values())
+        coco = {k: v for k, v in metrics(tmp_path / name).items() if 'coco' in k}
+        assert len(coco) == 6
+        results[name] = dict(coco=coco, boxes=boxes)
+    for result in results.values():
+        assert result['coco'] == results['ours']['coco']
+        for image, found in result['boxes'].items():
+            for key in ('bboxes', 'scores', 'labels'):
+                assert torch.equal(found[key], results['ours']['boxes'][image][key])

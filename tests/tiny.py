@@ -40,9 +40,7 @@ def faster_rcnn(num_classes=3, **overrides):
         rpn_head=dict(in_channels=16, feat_channels=16),
         roi_head=dict(
             bbox_roi_extractor=dict(out_channels=16),
-            bbox_head=dict(
-                in_channels=16, fc_out_channels=32, num_classes=num_classes
-            ),
+            bbox_head=dict(in_channels=16, fc_out_channels=32, num_classes=num_classes),
         ),
         train_cfg=dict(rpn_proposal=dict(nms_pre=100, max_per_img=60)),
     )
@@ -255,7 +253,9 @@ def run_cfg(model, dataset, work_dir, scope, batch_size=4, max_epochs=2, **overr
         optim_wrapper=dict(
             optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4)
         ),
-        param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=6)],
+        param_scheduler=[
+            dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=6)
+        ],
         default_hooks=dict(
             checkpoint=dict(type='CheckpointHook', interval=1),
             sampler_seed=dict(type='DistSamplerSeedHook'),

@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         action=DictAction,
         metavar='KEY=VALUE',
-        help='settings to override, e.g. model.teacher_ckpt=teacher.pth data_root=coco/',
+        help='settings to override, e.g. model.teacher_ckpt=t.pth data_root=coco/',
     )
     parser.add_argument(
         '--launcher',
@@ -64,8 +64,8 @@ def main() -> None:
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(
-                f'--auto-scale-lr: {args.config} sets no auto_scale_lr.base_batch_size, '
-                'the batch size that its learning rate was chosen for'
+                f'--auto-scale-lr: {args.config} sets no auto_scale_lr.base_batch_size,'
+                ' the batch size that its learning rate was chosen for'
             )
         cfg.auto_scale_lr.enable = True
     if args.resume:

@@ -77,6 +77,11 @@ class LogitDistiller(BaseModel):
         self.distill_losses = nn.ModuleDict(
             {name: _build_loss(name, cfg) for name, cfg in distill_losses.items()}
         )
+        self._labelled = {
+            name
+            for name, loss in self.distill_losses.items()
+            if 'gt_labels' in inspect.signature(loss.forward).parameters
+        }
         if not self.distill_losses:
             raise ValueError('model.distill_losses is empty: name at least one loss')
         if warmup < 0:
@@ -89,7 +94,6 @@ class LogitDistiller(BaseModel):
         self._checked_run = False
         self._register_state_dict_hook(_drop_student_prefix)
 
-    # ---------------------------------------------------------------- training
     def forward(
         self, inputs: Tensor, data_samples: Optional[list] = None, mode: str = 'tensor'
     ) -> Any:
@@ -130,7 +134,7 @@ class LogitDistiller(BaseModel):
         factor = self._warmup_factor()
         for name, distill_loss in self.distill_losses.items():
             labels = {}
-            if 'gt_labels' in inspect.signature(distill_loss.forward).parameters:
+            if name in self._labelled:
                 labels['gt_labels'] = rows.labels
             losses[name] = factor * distill_loss(rows.logits, preds_T, **labels)
         return losses
@@ -153,12 +157,12 @@ class LogitDistiller(BaseModel):
         done = MessageHub.get_current_instance().get_info(counter, self.warmup)
         return min((done + 1) / self.warmup, 1.0)
 
-    # ---------------------------------------------------------------- teachers
     @property
     def teachers(self) -> List[Teacher]:
         """The frozen teachers; built, loaded and checked when first asked for."""
         if not self._teachers:
             device = next(self.student.parameters()).device
+            teachers = []
             for cfg, ckpt in self._teacher_cfgs:
                 teacher = Teacher(cfg, ckpt, self.student.data_preprocessor)
                 if not self.source.fits(teacher.model):
@@ -169,7 +173,8 @@ class LogitDistiller(BaseModel):
                         'needs both of one family'
                     )
                 self.source.check(self.student, teacher.model)
-                self._teachers.append(teacher.to(device))
+                teachers.append(teacher.to(device))
+            self._teachers = teachers
             print_log(self._summary(), logger='current')
         return self._teachers
 
@@ -197,14 +202,14 @@ class LogitDistiller(BaseModel):
         length = hub.get_info(f'max_{unit}', self.warmup)
         if self.warmup > length:
             raise ValueError(
-                f'model.warmup={self.warmup} is longer than the run of {length} {unit}, '
-                'so the distillation losses would never reach their full weight; '
+                f'model.warmup={self.warmup} is longer than the run of {length} {unit},'
+                ' so the distillation losses would never reach their full weight; '
                 'shorten it, or count iterations with model.warmup_by_epoch=False (an '
                 'iteration-based loop is one epoch)'
             )
         classes = (hub.get_info('dataset_meta') or {}).get('classes')
         for teacher in self.teachers:
-            _check_classes(teacher, classes)
+            teacher.check_classes(classes)
         self._checked_run = True
 
     def _summary(self) -> str:
@@ -240,7 +245,6 @@ class LogitDistiller(BaseModel):
         unit = 'epochs' if self.warmup_by_epoch else 'iterations'
         return f'linear over {self.warmup} {unit}'
 
-    # ------------------------------------------------------------- checkpoints
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, local_metadata: dict, *args: Any
     ) -> None:
@@ -305,7 +309,8 @@ def _build_loss(name: str, cfg: dict) -> nn.Module:
         parameter.name
         for parameter in inspect.signature(loss.forward).parameters.values()
         if parameter.default is parameter.empty
-        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        and parameter.kind
+        in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
     if len(needed) < 2 or set(needed[2:]) - {'gt_labels'}:
         raise ValueError(
@@ -328,27 +333,6 @@ def _pair_with_ckpts(
             f'{len(ckpts)} checkpoints; give one for each'
         )
     return list(zip(teachers, ckpts))
-
-
-def _check_classes(teacher: Teacher, classes: Optional[Sequence[str]]) -> None:
-    """A class that the teacher and the data set both know must have one index."""
-    if not classes or not teacher.classes:
-        return
-    if len(classes) != len(teacher.classes):
-        raise ValueError(
-            f'the teacher of {teacher.ckpt!r} was trained on {len(teacher.classes)} '
-            f'classes, the training data set has {len(classes)}'
-        )
-    position = {name: index for index, name in enumerate(classes)}
-    for index, name in enumerate(teacher.classes):
-        # names may repeat (ImageNet's 'crane'), so look at the place first
-        if classes[index] != name and name in position:
-            raise ValueError(
-                f'class {name!r} is number {index} for the teacher of '
-                f'{teacher.ckpt!r}, but number {position[name]} in the training data '
-                'set; set train_dataloader.dataset.metainfo.classes to the order '
-                f'of the teacher: {list(teacher.classes)}'
-            )
 
 
 def _num_params(model: nn.Module) -> int:

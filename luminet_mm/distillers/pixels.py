@@ -1,9 +1,9 @@
 from typing import List, Optional, Sequence, Tuple
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
-import torch.nn.functional as F
 
 
 class PixelTranslator(nn.Module):
@@ -74,7 +74,9 @@ class PixelTranslator(nn.Module):
         return torch.stack(
             [
                 F.pad(
-                    image[:, :h, :w], (0, width - w, 0, height - h), value=self.pad_value
+                    image[:, :h, :w],
+                    (0, width - w, 0, height - h),
+                    value=self.pad_value,
                 )
                 for image, (h, w) in zip(images, shapes)
             ]

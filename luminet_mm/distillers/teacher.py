@@ -60,7 +60,39 @@ class Teacher:
                 f'checkpoint of this very config. {_shorten(str(error))}'
             ) from error
 
+    def check_classes(self, classes: Optional[Sequence[str]]) -> None:
+        """Compare the classes of the training data with those of the checkpoint.
+
+        A class that both know must have one index. Names that only one of them
+        knows are let pass, since releases spell some differently.
+
+        Args:
+            classes (Sequence[str], optional): Class names of the training data
+                set; None, as for a checkpoint without names, is not compared.
+
+        Raises:
+            ValueError: If their number or their order differs.
+        """
+        if not classes or not self.classes:
+            return
+        if len(classes) != len(self.classes):
+            raise ValueError(
+                f'the teacher of {self.ckpt!r} was trained on {len(self.classes)} '
+                f'classes, the training data set has {len(classes)}'
+            )
+        position = {name: index for index, name in enumerate(classes)}
+        for index, name in enumerate(self.classes):
+            # names may repeat (ImageNet's 'crane'), so look at the place first
+            if classes[index] != name and name in position:
+                raise ValueError(
+                    f'class {name!r} is number {index} for the teacher of '
+                    f'{self.ckpt!r}, but number {position[name]} in the training data '
+                    'set; set train_dataloader.dataset.metainfo.classes to the order '
+                    f'of the teacher: {list(self.classes)}'
+                )
+
     def to(self, device: torch.device) -> 'Teacher':
+        """Move the model and what translates its inputs."""
         self.model.to(device)
         self.pixels.to(device)
         return self

@@ -146,7 +146,9 @@ def test_rows_labels_and_gradient(tmp_path):
     expected = teacher.roi_head._bbox_forward(
         teacher.extract_feat(data['inputs']), rows.rois
     )['cls_score']
-    assert torch.equal(model._teach(data['inputs'], data['data_samples'], rows), expected)
+    assert torch.equal(
+        model._teach(data['inputs'], data['data_samples'], rows), expected
+    )
 
     losses = step(model, detection_batch())
     (losses['loss_luminet'] + losses['loss_kd']).backward()

@@ -63,7 +63,7 @@ def test_valid(tmp_path):
             dict(source=dict(type='TwoStageSource')),
             'model.student is a ImageClassifier, which none of .*TwoStageSource',
         ),
-        (dict(student=dict(depth=3)), 'model.student has neither `cfg_path` nor `type`'),
+        (dict(student=dict(depth=3)), 'model.student has neither `cfg_path` nor'),
         (
             dict(student=dict(cfg_path='no/such/config.py')),
             "model.student.cfg_path='no/such/config.py': no such file",
@@ -193,13 +193,23 @@ def test_class_order_differs(key, tmp_path):
     assert not list((tmp_path / 'run').glob('*.pth'))
 
 
+def test_number_of_classes_in_the_checkpoint_differs(tmp_path):
+    meta = dict(dataset_meta=dict(classes=('a', 'b')))
+    ckpt = save_weights(faster_rcnn(), tmp_path / 'teacher.pth', **meta)
+    model = distilled(faster_rcnn(), faster_rcnn(), ckpt)
+    with pytest.raises(ValueError, match='trained on 2 classes, the training .* has 3'):
+        train(detection_run(model, tmp_path, tmp_path / 'run'))
+
+
 def test_epochs_that_never_pass(tmp_path):
     ckpt = save_weights(classifier(), tmp_path / 'teacher.pth')
     model = distilled(classifier(), classifier(), ckpt, warmup=5)
     cfg = classification_run(model, tmp_path, tmp_path / 'run')
     cfg['train_cfg'] = dict(by_epoch=False, max_iters=20)
     cfg['train_dataloader']['sampler']['type'] = 'InfiniteSampler'
-    with pytest.raises(ValueError, match='model.warmup=5 is longer than the run of 1 epochs'):
+    with pytest.raises(
+        ValueError, match='model.warmup=5 is longer than the run of 1 epochs'
+    ):
         train(cfg)
 
 

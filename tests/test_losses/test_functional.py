@@ -71,7 +71,9 @@ def test_losses_equal_a_naive_loop(tau, dtype, rtol):
         (kd_loss, naive_kl(z_S.double(), z_T.double(), tau) * tau**2),
     ):
         value = loss(z_S, z_T, tau)
-        assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+        assert value.dtype == (
+            torch.float64 if dtype == torch.float64 else torch.float32
+        )
         torch.testing.assert_close(value.double(), naive, rtol=rtol, atol=1e-6)
 
 

@@ -86,7 +86,11 @@ def test_builds_by_its_plain_name():
 @pytest.mark.parametrize(
     ('module', 'kwargs', 'message'),
     [
-        (LuminetLoss, dict(tau=0), 'LuminetLoss: tau=0 must be a finite number above 0'),
+        (
+            LuminetLoss,
+            dict(tau=0),
+            'LuminetLoss: tau=0 must be a finite number above 0',
+        ),
         (LuminetLoss, dict(tau=-1.0), 'tau=-1.0'),
         (LuminetLoss, dict(tau=float('nan')), 'tau=nan'),
         (LuminetLoss, dict(eps=0.0), 'eps=0.0'),

@@ -88,9 +88,7 @@ class TwoStageSource(LogitSource):
         stage = [self.teacher_stage] if _is_cascade(roi_head) else []
         return roi_head._bbox_forward(*stage, feats, rows.rois)['cls_score']
 
-    def _bbox_modules(
-        self, model: BaseModel, role: str
-    ) -> Tuple[nn.Module, nn.Module]:
+    def _bbox_modules(self, model: BaseModel, role: str) -> Tuple[nn.Module, nn.Module]:
         """RoI extractor and box head, of the chosen stage where there are many."""
         roi_head = model.roi_head
         extractor, head = roi_head.bbox_roi_extractor, roi_head.bbox_head
