@@ -7,6 +7,7 @@ import os.path as osp
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import mmengine
 import pytest
@@ -29,26 +30,26 @@ ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
 UPSTREAM = osp.join(osp.dirname(mmdet_file), '.mim', 'tools')
 
 
-def run(*command, cwd=None, check=True):
+def free_port():
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
-        port = str(free.getsockname()[1])
+        return str(free.getsockname()[1])
+
+
+def tool(name, *arguments, cwd=None, **env):
+    """Run a tool to its end and return what it printed."""
+    interpreter = [] if name.endswith('.sh') else [sys.executable]
     path = osp.dirname(sys.executable) + os.pathsep + os.environ['PATH']
     done = subprocess.run(
-        [str(part) for part in command],
+        [*interpreter, osp.join(ROOT, 'tools', name), *map(str, arguments)],
         cwd=cwd,
-        env=dict(os.environ, PATH=path, PORT=port),
+        env={**os.environ, 'PATH': path, 'PORT': free_port(), **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    assert not check or done.returncode == 0, done.stdout[-5000:]
-    return done
-
-
-def tool(name, *arguments, **kwargs):
-    interpreter = [] if name.endswith('.sh') else [sys.executable]
-    return run(*interpreter, osp.join(ROOT, 'tools', name), *arguments, **kwargs)
+    assert done.returncode == 0, done.stdout[-5000:]
+    return done.stdout
 
 
 def dump(cfg, path):
@@ -68,7 +69,8 @@ def metrics(work_dir):
 
 @pytest.mark.parametrize('loss', ['KDLoss', 'LuminetLoss'])
 def test_two_processes_train_as_one(loss, tmp_path):
-    """Two processes with half the batch each end with the weights of one.
+    """Two processes, or two machines of one process, with half the batch each end
+    with the weights of one.
 
     LumiNet's statistics are each process's own, so its value differs; the run
     must go through, and leave one student that both processes agree on.
@@ -78,7 +80,7 @@ def test_two_processes_train_as_one(loss, tmp_path):
     model = distilled(student, classifier(), ckpt)
     model['distill_losses'] = dict(loss_x=dict(type=f'luminet_mm.{loss}'))
     results = {}
-    for name, batch_size in (('one', 8), ('two', 4)):
+    for name, batch_size in (('one', 8), ('two', 4), ('nodes', 4)):
         cfg = classification_run(
             model, tmp_path, tmp_path / name, batch_size=batch_size, max_epochs=1
         )
@@ -87,16 +89,23 @@ def test_two_processes_train_as_one(loss, tmp_path):
         path = dump(cfg, tmp_path / f'{name}.py')
         if name == 'one':
             tool('train.py', path)
-        else:
+        elif name == 'two':
             tool('dist_train.sh', path, 2)
+        else:
+            nodes = dict(NNODES='2', PORT=free_port())
+            with ThreadPoolExecutor(2) as pool:
+                done = [
+                    pool.submit(tool, 'dist_train.sh', path, 1, NODE_RANK=rank, **nodes)
+                    for rank in '01'
+                ]
+            assert all(node.result() for node in done)
         results[name] = weights(tmp_path / name)
-    one, two = results['one'], results['two']
-    assert list(one) == list(two)
-    start = build(student).state_dict()
-    assert not torch.equal(one['head.fc.weight'], start['head.fc.weight'])
-    if loss == 'KDLoss':
-        for name, value in one.items():
-            torch.testing.assert_close(value, two[name], rtol=1e-4, atol=1e-6)
+    start = build(student).state_dict()['head.fc.weight']
+    for result in results.values():
+        assert list(result) == list(results['one'])
+        assert not torch.equal(result['head.fc.weight'], start)
+        for name, value in results['one'].items() if loss == 'KDLoss' else ():
+            torch.testing.assert_close(value, result[name], rtol=1e-4, atol=1e-6)
 
 
 def test_detection_from_training_to_upstreams_test_tool(tmp_path):
@@ -112,12 +121,15 @@ def test_detection_from_training_to_upstreams_test_tool(tmp_path):
     plain = dict(cfg, model=load_model_cfg(student, 'model'))
     plain = dump(plain, tmp_path / 'plain.py')
 
-    log = tool('dist_train.sh', config, 2, '--auto-scale-lr').stdout
+    log = tool('dist_train.sh', config, 2, '--auto-scale-lr')
     assert 'Distillation' not in log  # log_level is WARNING; INFO stays quiet
+    optimizer = torch.load(tmp_path / 'run/epoch_1.pth')['optimizer']
+    scaled = optimizer['param_groups'][0]['initial_lr']
+    assert scaled == pytest.approx(0.01 * 4 / 2)
     log = tool(
         'dist_train.sh', config, 2, '--resume', '--cfg-options',
         'train_cfg.max_epochs=2', 'log_level=INFO',
-    ).stdout  # fmt: skip
+    )  # fmt: skip
     assert 'resumed epoch: 1' in log
     assert 'Distillation' in log
     checkpoint = tmp_path / 'run/epoch_2.pth'
@@ -142,3 +154,34 @@ def test_detection_from_training_to_upstreams_test_tool(tmp_path):
         for image, found in result['boxes'].items():
             for key in ('bboxes', 'scores', 'labels'):
                 assert torch.equal(found[key], results['ours']['boxes'][image][key])
+
+
+@pytest.mark.parametrize(
+    ('script', 'arguments', 'called'),
+    [
+        (
+            'slurm_train.sh',
+            ['part', 'job', 'c.py', 'dir', '--amp'],
+            'train.py c.py --work-dir dir --launcher slurm --amp',
+        ),
+        (
+            'slurm_test.sh',
+            ['part', 'job', 'c.py', 'c.pth', '--out', 'o.pkl'],
+            'test.py c.py c.pth --launcher slurm --out o.pkl',
+        ),
+    ],
+)
+def test_slurm_scripts(script, arguments, called, tmp_path):
+    srun = tmp_path / 'srun'
+    srun.write_text('#!/bin/sh\necho "$@"\n')
+    srun.chmod(0o755)
+    line = tool(
+        script,
+        *arguments,
+        PATH=f'{tmp_path}{os.pathsep}{os.environ["PATH"]}',
+        GPUS='16',
+        SRUN_ARGS='--time 10',
+    )
+    assert '-p part --job-name=job --gres=gpu:8 --ntasks=16' in line
+    assert '--time 10' in line
+    assert line.rstrip().endswith(called)
