@@ -98,7 +98,8 @@ def test_two_processes_train_as_one(loss, tmp_path):
                     pool.submit(tool, 'dist_train.sh', path, 1, NODE_RANK=rank, **nodes)
                     for rank in '01'
                 ]
-            assert all(node.result() for node in done)
+            for node in done:
+                node.result()
         results[name] = weights(tmp_path / name)
     start = build(student).state_dict()['head.fc.weight']
     for result in results.values():
