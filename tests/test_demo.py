@@ -117,7 +117,6 @@ def test_the_table_is_aligned(tool):
         params=720000,
         weights_mb=2.9,
         train_seconds=130,
-        test_ms_per_image=16.2,
     )
     lines = tool.format_table([row, dict(row, model='teacher')]).splitlines()
     assert len({len(line) for line in lines}) == 1
