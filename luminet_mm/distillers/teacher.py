@@ -42,7 +42,7 @@ class Teacher:
         checkpoint = _read(self.ckpt)
         # A student must start from the same weights and draw the same samples
         # whatever its teacher is, so a teacher's initialisation draws apart.
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):  # models are built on the CPU
             self.model: BaseModel = MODELS.build(load_model_cfg(cfg, 'model.teacher'))
         self._load(checkpoint)
         self.model.eval().requires_grad_(False)
