@@ -268,25 +268,25 @@ def _drop_student_prefix(
 
 
 def _build_source(source: Optional[dict], student: BaseModel) -> LogitSource:
+    """The source that the config names, or else the first that fits."""
     LOGIT_SOURCES.import_from_location()
     families = LOGIT_SOURCES.module_dict
-    if source is not None:
-        if source.get('type') not in families:
-            raise ValueError(
-                f'model.source.type={source.get("type")!r} is unknown, the families '
-                f'are {sorted(families)}'
-            )
-        chosen = LOGIT_SOURCES.build(source)
-        if chosen.fits(student):
-            return chosen
-        families = {source['type']: type(chosen)}
-    for family in families.values():
-        if family.fits(student):
-            return family()
+    if source is None:
+        candidates = [family() for family in families.values()]
+    elif source.get('type') in families:
+        candidates = [LOGIT_SOURCES.build(source)]
+    else:
+        raise ValueError(
+            f'model.source.type={source.get("type")!r} is unknown, the families are '
+            f'{sorted(families)}'
+        )
+    for candidate in candidates:
+        if candidate.fits(student):
+            return candidate
     raise ValueError(
         f'model.student is a {type(student).__name__}, which none of '
-        f'{sorted(families)} knows how to distil: it must be an image classifier of '
-        'mmpretrain or a two-stage detector of mmdet'
+        f'{[type(c).__name__ for c in candidates]} knows how to distil: it must be an '
+        'image classifier of mmpretrain or a two-stage detector of mmdet'
     )
 
 

@@ -76,6 +76,16 @@ def test_mixed_images_have_no_hard_labels(tmp_path):
     assert step(model, image_batch())['loss_luminet'] == 0
 
 
+def test_preprocessor_of_the_runner_is_the_students(tmp_path):
+    """mmpretrain's configs set it beside the model, and the runner hands it in."""
+    student, teacher = classifier(), classifier()
+    preprocessor = student.pop('data_preprocessor')
+    ckpt = save_weights(teacher, tmp_path / 'teacher.pth')
+    model = distiller(student, teacher, ckpt, data_preprocessor=preprocessor)
+    assert model.data_preprocessor is model.student.data_preprocessor
+    assert model.data_preprocessor.mean.flatten().tolist() == preprocessor['mean']
+
+
 def test_warmup_is_linear(tmp_path, message_hub):
     cfg = classifier()
     model = distiller(
