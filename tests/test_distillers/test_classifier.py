@@ -1,5 +1,6 @@
 """Image classifiers: head logits and labels of the student's own step."""
 
+import pytest
 import torch
 from tiny import classifier, distiller, image_batch, save_weights
 
@@ -83,7 +84,8 @@ def test_preprocessor_of_the_runner_is_the_students(tmp_path):
     ckpt = save_weights(teacher, tmp_path / 'teacher.pth')
     model = distiller(student, teacher, ckpt, data_preprocessor=preprocessor)
     assert model.data_preprocessor is model.student.data_preprocessor
-    assert model.data_preprocessor.mean.flatten().tolist() == preprocessor['mean']
+    mean = model.data_preprocessor.mean.flatten().tolist()
+    assert mean == pytest.approx(preprocessor['mean'])
 
 
 def test_warmup_is_linear(tmp_path, message_hub):
