@@ -186,6 +186,40 @@ def test_cascade_teacher_by_stage(stage, tmp_path):
     assert ran == [stage]
 
 
+@pytest.mark.parametrize('stage', [0, 1, 2])
+def test_cascade_student_by_stage(stage, tmp_path):
+    cfg = cascade_rcnn()
+    model = distiller(
+        cfg,
+        cfg,
+        save_weights(cfg, tmp_path / 'teacher.pth', seed=1),
+        source=dict(type='TwoStageSource', student_stage=stage, teacher_stage=stage),
+    )
+    losses = step(model, detection_batch())
+    losses['loss_luminet'].backward()
+    heads = model.student.roi_head.bbox_head
+    assert [head.fc_cls.weight.grad is not None for head in heads] == [
+        index == stage for index in range(3)
+    ]
+
+
+def test_says_what_is_distilled(tmp_path):
+    cfg, teacher = mask_rcnn(), faster_rcnn()
+    ckpt = save_weights(teacher, tmp_path / 'teacher.pth')
+    model = distiller(cfg, teacher, ckpt, warmup=5, warmup_by_epoch=False)
+    model.teachers  # noqa: B018
+    table = model._summary()
+    for line in (
+        'student       MaskRCNN (mmdet::_base_/models/mask-rcnn_r50_fpn.py)',
+        'teacher       FasterRCNN (mmdet::_base_/models/faster-rcnn_r50_fpn.py)',
+        f'from {ckpt}',
+        "distilled     class logits of the student's sampled RoIs (TwoStageSource)",
+        "loss_kd       KDLoss(tau=4.0, loss_weight=1.0, reduction='mean')",
+        'warm-up       linear over 5 iterations',
+    ):
+        assert line in table
+
+
 def test_mask_student_of_a_faster_teacher(tmp_path):
     teacher = faster_rcnn()
     ckpt = save_weights(teacher, tmp_path / 'teacher.pth')
