@@ -77,11 +77,6 @@ class LogitDistiller(BaseModel):
         self.distill_losses = nn.ModuleDict(
             {name: _build_loss(name, cfg) for name, cfg in distill_losses.items()}
         )
-        self._labelled = {
-            name
-            for name, loss in self.distill_losses.items()
-            if 'gt_labels' in inspect.signature(loss.forward).parameters
-        }
         if not self.distill_losses:
             raise ValueError('model.distill_losses is empty: name at least one loss')
         if warmup < 0:
@@ -133,9 +128,7 @@ class LogitDistiller(BaseModel):
         preds_T = self._teach(inputs, data_samples, rows)
         factor = self._warmup_factor()
         for name, distill_loss in self.distill_losses.items():
-            labels = {}
-            if name in self._labelled:
-                labels['gt_labels'] = rows.labels
+            labels = _labels_for(name, distill_loss, rows.labels)
             losses[name] = factor * distill_loss(rows.logits, preds_T, **labels)
         return losses
 
@@ -319,6 +312,20 @@ def _build_loss(name: str, cfg: dict) -> nn.Module:
             'gt_labels'
         )
     return loss
+
+
+def _labels_for(name: str, loss: nn.Module, labels: Optional[Tensor]) -> dict:
+    """The labels as a keyword argument, if the loss has a parameter for them."""
+    parameter = inspect.signature(loss.forward).parameters.get('gt_labels')
+    if parameter is None:
+        return {}
+    if labels is None and parameter.default is parameter.empty:
+        raise ValueError(
+            f'model.distill_losses.{name}: {type(loss).__name__} needs a class index '
+            'for each sample, but the batch has soft labels (mixup, CutMix): remove '
+            'batch_augments from model.student.data_preprocessor or take another loss'
+        )
+    return dict(gt_labels=labels)
 
 
 def _pair_with_ckpts(

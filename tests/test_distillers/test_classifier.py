@@ -76,6 +76,11 @@ def test_mixed_images_have_no_hard_labels(tmp_path):
     assert rows.labels is None
     assert step(model, image_batch())['loss_luminet'] == 0
 
+    needs_labels = dict(loss_dkd=dict(type='mmrazor.DKDLoss'))
+    model = distiller(cfg, cfg, ckpt, distill_losses=needs_labels)
+    with pytest.raises(ValueError, match='loss_dkd: DKDLoss needs a class index'):
+        step(model, image_batch())
+
 
 def test_preprocessor_of_the_runner_is_the_students(tmp_path):
     """mmpretrain's configs set it beside the model, and the runner hands it in."""
