@@ -4,6 +4,7 @@
 this module by itself, so a config needs no ``custom_imports``.
 """
 
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import Registry
@@ -16,7 +17,13 @@ MODELS = Registry(
     'model',
     parent=MMENGINE_MODELS,
     scope='luminet_mm',
-    locations=['luminet_mm.losses', 'luminet_mm.distillers'],
+    locations=['luminet_mm.losses', 'luminet_mm.distillers', 'luminet_mm.models'],
+)
+DATASETS = Registry(
+    'dataset',
+    parent=MMENGINE_DATASETS,
+    scope='luminet_mm',
+    locations=['luminet_mm.datasets'],
 )
 HOOKS = Registry(
     'hook',

@@ -1,0 +1,6 @@
+"""Classification models that mmpretrain lacks; empty where it is not installed."""
+
+import importlib.util
+
+if importlib.util.find_spec('mmpretrain') is not None:
+    from .backbones import *  # noqa: F403
