@@ -22,11 +22,7 @@ class LogitLoss(nn.Module, metaclass=ABCMeta):
 
     def __init__(self, loss_weight: float = 1.0, reduction: str = 'mean') -> None:
         super().__init__()
-        if loss_weight < 0:
-            raise ValueError(
-                f'{type(self).__name__}: loss_weight={loss_weight} is negative, '
-                'it must be at least 0'
-            )
+        check_not_negative(self, loss_weight=loss_weight)
         if reduction not in REDUCTIONS:
             raise ValueError(
                 f'{type(self).__name__}: reduction={reduction!r} is unknown, '
@@ -128,4 +124,14 @@ def check_positive(owner: nn.Module, **values: float) -> None:
         if not value > 0 or value == float('inf'):
             raise ValueError(
                 f'{type(owner).__name__}: {key}={value} must be a finite number above 0'
+            )
+
+
+def check_not_negative(owner: nn.Module, **values: float) -> None:
+    """Raise a ValueError that names the first value that is below zero."""
+    for key, value in values.items():
+        if not 0 <= value < float('inf'):
+            raise ValueError(
+                f'{type(owner).__name__}: {key}={value} must be a finite number of '
+                'at least 0'
             )

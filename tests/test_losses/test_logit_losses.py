@@ -95,7 +95,7 @@ def test_builds_by_its_plain_name():
         (LuminetLoss, dict(tau=float('nan')), 'tau=nan'),
         (LuminetLoss, dict(eps=0.0), 'eps=0.0'),
         (KDLoss, dict(tau=0), 'KDLoss: tau=0'),
-        (KDLoss, dict(loss_weight=-2.0), 'loss_weight=-2.0 is negative'),
+        (KDLoss, dict(loss_weight=-2.0), 'loss_weight=-2.0 must be a finite number of'),
         (KDLoss, dict(reduction='max'), "reduction='max' is unknown"),
     ],
 )
