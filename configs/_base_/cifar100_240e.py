@@ -1,19 +1,46 @@
 # Data and schedule of the published CIFAR-100 benchmark: SGD, 240 epochs at batch 64.
-_base_ = [
-    'mmpretrain::_base_/datasets/cifar100_bs16.py',
-    'mmpretrain::_base_/default_runtime.py',
-]
+# Images stay in memory and are cropped and flipped as a batch on the GPU, which
+# mmpretrain's pipeline, one image at a time, would keep waiting.
+_base_ = 'mmpretrain::_base_/default_runtime.py'
+
+data_root = 'data/cifar100/'
+data_preprocessor = dict(
+    type='luminet_mm.CropFlipDataPreprocessor',  # padding 4, flips half of them
+    num_classes=100,
+    mean=[129.304, 124.070, 112.434],
+    std=[68.170, 65.392, 70.418],
+    to_rgb=False,  # the files hold RGB
+)
 
 train_dataloader = dict(
     batch_size=64,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
-    persistent_workers=True,
-    drop_last=False,
+    dataset=dict(
+        type='luminet_mm.CachedDataset',
+        dataset=dict(
+            type='CIFAR100',
+            data_root=data_root,
+            split='train',
+            pipeline=[dict(type='PackInputs')],
+        ),
+    ),
 )
 val_dataloader = dict(
     batch_size=256,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
-    persistent_workers=True,
+    dataset=dict(
+        type='luminet_mm.CachedDataset',
+        dataset=dict(
+            type='CIFAR100',
+            data_root=data_root,
+            split='test',
+            pipeline=[dict(type='PackInputs')],
+        ),
+    ),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(type='Accuracy', topk=(1, 5))

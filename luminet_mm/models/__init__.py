@@ -4,3 +4,4 @@ import importlib.util
 
 if importlib.util.find_spec('mmpretrain') is not None:
     from .backbones import *  # noqa: F403
+    from .data_preprocessors import *  # noqa: F403
