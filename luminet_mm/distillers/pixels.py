@@ -31,8 +31,9 @@ class PixelTranslator(nn.Module):
         self.flip = flipped_S != flipped_T
         if self.flip:
             mean_S, std_S = mean_S.flip(0), std_S.flip(0)
-        self.register_buffer('scale', (std_S / std_T).float())
-        self.register_buffer('shift', ((mean_S - mean_T) / std_T).float())
+        self.register_buffer('scale', (std_S / std_T).float(), persistent=False)
+        shift = ((mean_S - mean_T) / std_T).float()
+        self.register_buffer('shift', shift, persistent=False)
         self.same_pixels = not self.flip and bool(
             (self.scale == 1).all() and (self.shift == 0).all()
         )

@@ -47,7 +47,7 @@ def test_valid(tmp_path):
         (dict(distill_losses={}), 'model.distill_losses is empty'),
         (
             dict(distill_losses=dict(loss_x=dict(LUMINET, loss_weight=-1))),
-            'loss_weight=-1 is negative',
+            'loss_weight=-1 must be a finite number of at least 0',
         ),
         (
             dict(distill_losses=dict(loss_x=dict(LUMINET, tau=0))),

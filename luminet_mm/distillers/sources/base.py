@@ -32,7 +32,13 @@ class LogitSource(metaclass=ABCMeta):
     for the same rows. To support another family, write a subclass in a file of
     its own and register it in :data:`luminet_mm.registry.LOGIT_SOURCES`; the
     distiller takes the first whose :meth:`fits` accepts the student.
+
+    Attributes:
+        rows_are_images (bool): Whether the rows are the batch's images, the same
+            for every model, and not of a model's own choice, as sampled RoIs.
     """
+
+    rows_are_images = False
 
     @classmethod
     @abstractmethod
@@ -40,8 +46,13 @@ class LogitSource(metaclass=ABCMeta):
         """Whether the model belongs to the family."""
 
     @abstractmethod
-    def check(self, student: BaseModel, teacher: BaseModel) -> None:
+    def check(self, student: BaseModel, teacher: BaseModel, key: str) -> None:
         """Compare two models of the family before the first iteration.
+
+        Args:
+            student (BaseModel): The one that learns.
+            teacher (BaseModel): The one that teaches.
+            key (str): The config key of the teacher, for error messages.
 
         Raises:
             ValueError: If their logits cannot correspond row by row.

@@ -14,17 +14,19 @@ from .base import LogitRows, LogitSource
 class ClassifierSource(LogitSource):
     """Image classifiers of mmpretrain: one row of class logits per image."""
 
+    rows_are_images = True
+
     @classmethod
     def fits(cls, model: BaseModel) -> bool:
         return is_instance(model, 'mmpretrain.models', 'BaseClassifier')
 
-    def check(self, student: BaseModel, teacher: BaseModel) -> None:
+    def check(self, student: BaseModel, teacher: BaseModel, key: str) -> None:
         num_S, num_T = _num_classes(student), _num_classes(teacher)
         if None not in (num_S, num_T) and num_S != num_T:
             raise ValueError(
                 f'the student classifies {num_S} classes (model.student.head.'
-                f'num_classes) and the teacher {num_T} (model.teacher.head.'
-                'num_classes): they must be the same'
+                f'num_classes) and the teacher {num_T} ({key}.head.num_classes): '
+                'they must be the same'
             )
 
     @contextmanager

@@ -37,20 +37,20 @@ class TwoStageSource(LogitSource):
     def fits(cls, model: BaseModel) -> bool:
         return is_instance(model, 'mmdet.models', 'TwoStageDetector')
 
-    def check(self, student: BaseModel, teacher: BaseModel) -> None:
+    def check(self, student: BaseModel, teacher: BaseModel, key: str) -> None:
         extractor_S, head_S = self._bbox_modules(student, 'student')
         extractor_T, head_T = self._bbox_modules(teacher, 'teacher')
         if head_S.num_classes != head_T.num_classes:
             raise ValueError(
                 f'the student detects {head_S.num_classes} classes (model.student.'
                 f'roi_head.bbox_head.num_classes) and the teacher {head_T.num_classes} '
-                '(model.teacher.roi_head.bbox_head.num_classes): they must be the same'
+                f'({key}.roi_head.bbox_head.num_classes): they must be the same'
             )
         strides_S, strides_T = extractor_S.featmap_strides, extractor_T.featmap_strides
         if list(strides_S) != list(strides_T):
             raise ValueError(
                 "the teacher's RoI extractor works on strides "
-                f'{list(strides_T)} (model.teacher.roi_head.bbox_roi_extractor.'
+                f'{list(strides_T)} ({key}.roi_head.bbox_roi_extractor.'
                 f"featmap_strides), the student's on {list(strides_S)}: they must be "
                 'the same for their rows to be comparable'
             )

@@ -1,0 +1,292 @@
+import inspect
+from abc import ABCMeta, abstractmethod
+from typing import Any, Dict, List, Optional, Tuple
+
+from mmengine.logging import MessageHub
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from ..config import load_model_cfg
+from ..registry import LOGIT_SOURCES, MODELS
+from .sources import LogitRows, LogitSource
+
+STUDENT = 'student.'
+
+
+class BaseDistiller(BaseModel, metaclass=ABCMeta):
+    """A student with distillation losses beside its own.
+
+    A subclass says, in :meth:`loss`, whose logits the student learns. Here are
+    what all have in common: the student, the :class:`LogitSource` that observes
+    it, the named losses with their warm-up, and checkpoints that hold the
+    student under its own names.
+
+    Args:
+        student (dict): See :class:`LogitDistiller`, as all of these.
+        distill_losses (dict[str, dict]): Named losses.
+        warmup (int): Length of their warm-up. Defaults to 0.
+        warmup_by_epoch (bool): Its unit. Defaults to True.
+        source (dict, optional): Where logits come from. Defaults to None.
+        data_preprocessor (dict, optional): The student's. Defaults to None.
+        init_cfg (dict, optional): As in mmengine. Defaults to None.
+
+    Raises:
+        TypeError, ValueError: For a config that cannot work, naming the key,
+            its value, and what would be right.
+    """
+
+    def __init__(
+        self,
+        student: dict,
+        distill_losses: Dict[str, dict],
+        warmup: int = 0,
+        warmup_by_epoch: bool = True,
+        source: Optional[dict] = None,
+        data_preprocessor: Optional[dict] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        built = build_model(student, 'model.student', data_preprocessor)
+        super().__init__(built.data_preprocessor, init_cfg)
+        self.student = built
+        self.source = _build_source(source, built)
+        self.distill_losses = nn.ModuleDict(
+            {name: _build_loss(name, cfg) for name, cfg in distill_losses.items()}
+        )
+        if not self.distill_losses:
+            raise ValueError('model.distill_losses is empty: name at least one loss')
+        if warmup < 0:
+            raise ValueError(f'model.warmup={warmup} is negative, it must be >= 0')
+        self.warmup = warmup
+        self.warmup_by_epoch = warmup_by_epoch
+        self._student_name = student.get('cfg_path') or student.get('type')
+        self._checked_run = False
+        self._register_state_dict_hook(_drop_student_prefix)
+
+    def forward(
+        self, inputs: Tensor, data_samples: Optional[list] = None, mode: str = 'tensor'
+    ) -> Any:
+        """As the student's ``forward``; ``mode='loss'`` adds the distillation.
+
+        Args:
+            inputs (Tensor): The student's batch, shape (B, 3, H, W).
+            data_samples (list, optional): Its data samples. Defaults to None.
+            mode (str): 'loss', 'predict' or 'tensor'. Defaults to 'tensor'.
+
+        Returns:
+            Any: What the student returns; a dict of losses for 'loss'.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        return self.student(inputs, data_samples, mode=mode)
+
+    @abstractmethod
+    def loss(self, inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
+        """The student's own losses and, beside them, the distillation losses.
+
+        Args:
+            inputs (Tensor): The student's batch, shape (B, 3, H, W).
+            data_samples (list): Its data samples.
+
+        Returns:
+            dict[str, Tensor]: Losses by name.
+        """
+
+    def _observed_loss(
+        self, model: BaseModel, inputs: Tensor, data_samples: list
+    ) -> Tuple[Dict[str, Tensor], LogitRows]:
+        """The model's own losses, and the logits that it made for them."""
+        if not self._checked_run:
+            self._check_run()
+            self._checked_run = True
+        with self.source.observe(model, data_samples) as rows:
+            losses = model(inputs, data_samples, mode='loss')
+        clash = sorted(set(losses) & set(self.distill_losses))
+        if clash:
+            raise ValueError(
+                f'model.distill_losses: the student has losses of its own named {clash}'
+                '; choose other names'
+            )
+        return losses, rows
+
+    def _distill(self, rows: LogitRows, preds_T: Tensor) -> Dict[str, Tensor]:
+        """The distillation losses of rows of logits, shape (N, C) as the teacher's."""
+        factor = self._warmup_factor()
+        return {
+            name: factor
+            * distill_loss(
+                rows.logits, preds_T, **_labels_for(name, distill_loss, rows.labels)
+            )
+            for name, distill_loss in self.distill_losses.items()
+        }
+
+    def _warmup_factor(self) -> float:
+        if not self.warmup:
+            return 1.0
+        counter = 'epoch' if self.warmup_by_epoch else 'iter'
+        done = MessageHub.get_current_instance().get_info(counter, self.warmup)
+        return min((done + 1) / self.warmup, 1.0)
+
+    def _check_run(self) -> None:
+        """Before the first iteration: what only the running loop knows."""
+        hub = MessageHub.get_current_instance()
+        unit = 'epochs' if self.warmup_by_epoch else 'iters'
+        length = hub.get_info(f'max_{unit}', self.warmup)
+        if self.warmup > length:
+            raise ValueError(
+                f'model.warmup={self.warmup} is longer than the run of {length} {unit},'
+                ' so the distillation losses would never reach their full weight; '
+                'shorten it, or count iterations with model.warmup_by_epoch=False (an '
+                'iteration-based loop is one epoch)'
+            )
+
+    def _check_family(self, model: BaseModel, key: str, name: str) -> None:
+        """Check that the model's logits can be compared with the student's."""
+        if not self.source.fits(model):
+            raise ValueError(
+                f'{key}={name!r} is a {type(model).__name__}, which cannot teach a '
+                f'{type(self.student).__name__}: {type(self.source).__name__} needs '
+                'both of one family'
+            )
+        self.source.check(self.student, model, key)
+
+    @abstractmethod
+    def _roles(self) -> Tuple[List[tuple], List[tuple]]:
+        """Lines of the summary: who teaches, and whose parameters are trained."""
+
+    def _summary(self) -> str:
+        """What is distilled, for the log."""
+        guides, parameters = self._roles()
+        lines = [
+            ('student', f'{type(self.student).__name__} ({self._student_name})'),
+            *guides,
+            ('distilled', f'{self.source} ({type(self.source).__name__})'),
+            *self.distill_losses.items(),
+            ('warm-up', self._warmup_text()),
+            *parameters,
+        ]
+        width = max(len(key) for key, _ in lines)
+        rows = (
+            f'  {key:<{width}}  {str(value)}'.replace('\n', '\n  ' + ' ' * (width + 1))
+            for key, value in lines
+        )
+        return '\n'.join(['Distillation', *rows])
+
+    def _warmup_text(self) -> str:
+        if not self.warmup:
+            return 'none'
+        unit = 'epochs' if self.warmup_by_epoch else 'iterations'
+        return f'linear over {self.warmup} {unit}'
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, local_metadata: dict, *args: Any
+    ) -> None:
+        """Accept the plain student's names, the inverse of the state-dict hook."""
+        own = {name for name, _ in self.named_children()} - {'data_preprocessor'}
+        for key in [key for key in state_dict if key.startswith(prefix)]:
+            name = key[len(prefix) :]
+            if name.split('.')[0] not in own:
+                state_dict[prefix + STUDENT + name] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+
+
+def build_model(
+    cfg: dict, key: str, data_preprocessor: Optional[dict] = None
+) -> BaseModel:
+    """Build a model from what a config says of it.
+
+    Args:
+        cfg (dict): As :func:`luminet_mm.config.load_model_cfg` takes it.
+        key (str): The config key that holds ``cfg``, for error messages.
+        data_preprocessor (dict, optional): The preprocessor of a model whose
+            config has none. Defaults to None.
+
+    Returns:
+        BaseModel: The model, its weights not initialised yet.
+    """
+    cfg = load_model_cfg(cfg, key)
+    if data_preprocessor is not None:
+        cfg.setdefault('data_preprocessor', data_preprocessor)
+    return MODELS.build(cfg)
+
+
+def num_params(model: nn.Module, trained: bool = True) -> int:
+    """Number of a model's parameters that are trained, or that are not."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad == trained)
+
+
+def _drop_student_prefix(
+    module: BaseDistiller, state_dict: dict, prefix: str, local_metadata: dict
+) -> None:
+    """State-dict hook: save the student's weights under its own names."""
+    old = prefix + STUDENT
+    for names in (state_dict, getattr(state_dict, '_metadata', {})):
+        for key in [key for key in names if key.startswith(old)]:
+            names[prefix + key[len(old) :]] = names.pop(key)
+
+
+def _build_source(source: Optional[dict], student: BaseModel) -> LogitSource:
+    """The source that the config names, or else the first that fits."""
+    LOGIT_SOURCES.import_from_location()
+    families = LOGIT_SOURCES.module_dict
+    if source is None:
+        candidates = [family() for family in families.values()]
+    elif source.get('type') in families:
+        candidates = [LOGIT_SOURCES.build(source)]
+    else:
+        raise ValueError(
+            f'model.source.type={source.get("type")!r} is unknown, the families are '
+            f'{sorted(families)}'
+        )
+    for candidate in candidates:
+        if candidate.fits(student):
+            return candidate
+    raise ValueError(
+        f'model.student is a {type(student).__name__}, which none of '
+        f'{[type(c).__name__ for c in candidates]} knows how to distil: it must be an '
+        'image classifier of mmpretrain or a two-stage detector of mmdet'
+    )
+
+
+def _build_loss(name: str, cfg: dict) -> nn.Module:
+    key = f'model.distill_losses.{name}'
+    if 'loss' not in name:
+        raise ValueError(
+            f"{key}: the name must contain 'loss', or mmengine only logs its value and "
+            'does not train with it'
+        )
+    try:
+        loss = MODELS.build(cfg)
+    except KeyError as error:
+        raise ValueError(
+            f'{key}.type={cfg.get("type")!r} is not a registered loss; '
+            "luminet_mm's own are written 'luminet_mm.LuminetLoss', those of other "
+            f"packages 'mmrazor.DKDLoss'. {error}"
+        ) from error
+    needed = [
+        parameter.name
+        for parameter in inspect.signature(loss.forward).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind
+        in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(needed) < 2 or set(needed[2:]) - {'gt_labels'}:
+        raise ValueError(
+            f'{key}: {type(loss).__name__}.forward({", ".join(needed)}) cannot be '
+            'called; it must take the logits of student and teacher, and may take '
+            'gt_labels'
+        )
+    return loss
+
+
+def _labels_for(name: str, loss: nn.Module, labels: Optional[Tensor]) -> dict:
+    """The labels as a keyword argument, if the loss has a parameter for them."""
+    parameter = inspect.signature(loss.forward).parameters.get('gt_labels')
+    if parameter is None:
+        return {}
+    if labels is None and parameter.default is parameter.empty:
+        raise ValueError(
+            f'model.distill_losses.{name}: {type(loss).__name__} needs a class index '
+            'for each sample, but the batch has soft labels (mixup, CutMix): remove '
+            'batch_augments from model.student.data_preprocessor or take another loss'
+        )
+    return dict(gt_labels=labels)

@@ -1,0 +1,129 @@
+from typing import Dict, List, Optional, Tuple, Union
+
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from ..registry import MODELS
+from .base_distiller import BaseDistiller, build_model, num_params
+from .pixels import PixelTranslator
+
+
+@MODELS.register_module()
+class MutualDistiller(BaseDistiller):
+    r"""Students that are trained together and teach each other.
+
+    `Deep Mutual Learning <https://arxiv.org/abs/1706.00384>`_: each of K models
+    has its own loss and the mean, over the K - 1 others, of the divergence from
+    their logits (Eq. 9 there; Eqs. 5 and 6 for K = 2):
+
+    .. math:: L_k = L_k^{own} + \frac{1}{K - 1} \sum_{l \ne k} D(z^l, z^k)
+
+    The paper's D is :class:`luminet_mm.KDLoss` with ``tau=1``. All models take
+    one step on the same batch from the same logits; the paper updates one after
+    the other.
+
+    The first model is *the student*: it is validated and tested, and checkpoints
+    hold it under its own names, as :class:`LogitDistiller`'s do. The others are
+    kept there as ``peers.0``, ``peers.1``, ..., which upstream loading reports
+    and ignores; ``init_cfg=dict(type='Pretrained', checkpoint=...,
+    prefix='peers.0')`` takes one out. Only image classifiers can learn so: two
+    detectors sample different boxes, so their logits do not correspond.
+
+    Args:
+        student (dict): As :class:`LogitDistiller`.
+        peers (dict | list[dict]): The other models, given in the same way; they
+            start from their own random weights.
+        distill_losses (dict[str, dict]): As :class:`LogitDistiller`; each model
+            is taught with all of them.
+        warmup (int): As :class:`LogitDistiller`. Defaults to 0, as in the paper.
+        warmup_by_epoch (bool): As :class:`LogitDistiller`. Defaults to True.
+        source (dict, optional): As :class:`LogitDistiller`. Defaults to None.
+        data_preprocessor (dict, optional): Of all models whose config has none;
+            the runner passes a top-level one.
+        init_cfg (dict, optional): As in mmengine. Defaults to None.
+
+    Raises:
+        TypeError, ValueError: For a config that cannot work, naming the key,
+            its value, and what would be right.
+    """
+
+    def __init__(
+        self,
+        student: dict,
+        peers: Union[dict, List[dict]],
+        distill_losses: Dict[str, dict],
+        warmup: int = 0,
+        warmup_by_epoch: bool = True,
+        source: Optional[dict] = None,
+        data_preprocessor: Optional[dict] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(
+            student,
+            distill_losses,
+            warmup,
+            warmup_by_epoch,
+            source,
+            data_preprocessor,
+            init_cfg,
+        )
+        if not self.source.rows_are_images:
+            raise ValueError(
+                f'model.student is a {type(self.student).__name__}: each model of a '
+                'MutualDistiller makes its own rows, and only the images of a '
+                'classifier are the same for all; use LogitDistiller'
+            )
+        peers = [peers] if isinstance(peers, dict) else list(peers)
+        if not peers:
+            raise ValueError('model.peers is empty: name at least one model')
+        self._peer_names = [peer.get('cfg_path') or peer.get('type') for peer in peers]
+        self.peers = nn.ModuleList(
+            build_model(peer, f'model.peers[{i}]', data_preprocessor)
+            for i, peer in enumerate(peers)
+        )
+        for i, (peer, name) in enumerate(zip(self.peers, self._peer_names)):
+            self._check_family(peer, f'model.peers[{i}]', name)
+        self.pixels = nn.ModuleList(
+            PixelTranslator(self.student.data_preprocessor, peer.data_preprocessor)
+            for peer in self.peers
+        )
+
+    def loss(self, inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
+        """See :meth:`BaseDistiller.loss`; the peers' losses are named
+        ``peers.0.loss`` and so on."""
+        models = {'': (self.student, inputs)}
+        for i, (peer, pixels) in enumerate(zip(self.peers, self.pixels)):
+            models[f'peers.{i}.'] = (peer, pixels(inputs, data_samples))
+        own, rows = {}, {}
+        for prefix, (model, images) in models.items():
+            own[prefix], rows[prefix] = self._observed_loss(model, images, data_samples)
+        losses = {}
+        for prefix, of_model in own.items():
+            taught = [
+                self._distill(rows[prefix], rows[other].logits.detach())
+                for other in models
+                if other != prefix
+            ]
+            for name in self.distill_losses:
+                of_model[name] = sum(each[name] for each in taught) / len(taught)
+            losses.update((prefix + name, loss) for name, loss in of_model.items())
+        return losses
+
+    def init_weights(self) -> None:
+        """Initialise all models and log what is distilled."""
+        super().init_weights()
+        print_log(self._summary(), logger='current')
+
+    def _roles(self) -> Tuple[List[tuple], List[tuple]]:
+        guides = [
+            ('peer', f'{type(peer).__name__} ({name})')
+            for peer, name in zip(self.peers, self._peer_names)
+        ]
+        parameters = [
+            (
+                'trained',
+                f'{num_params(self.student) / 1e6:.2f} M parameters of the student, '
+                f'{num_params(self.peers) / 1e6:.2f} M of its peers',
+            )
+        ]
+        return guides, parameters
