@@ -1,31 +1,39 @@
+from .dist_loss import DISTLoss
 from .dkd_loss import DKDLoss
 from .kd_loss import KDLoss
 from .logit_loss import LogitLoss
 from .logit_standardization_loss import LogitStandardizationLoss
 from .luminet_loss import LuminetLoss
+from .multi_level_loss import MultiLevelLoss
 
-# Last: some of these functions share their names with modules imported above.
+# Last: most of these functions share their names with modules imported above.
 from .functional import (  # isort: skip
+    dist_loss,
     dkd_loss,
     kd_loss,
     kl_divergence,
     logit_standardization_loss,
     luminet_loss,
+    multi_level_loss,
     perception,
     standardize,
 )
 
 __all__ = [
+    'DISTLoss',
     'DKDLoss',
     'KDLoss',
     'LogitLoss',
     'LogitStandardizationLoss',
     'LuminetLoss',
+    'MultiLevelLoss',
+    'dist_loss',
     'dkd_loss',
     'kd_loss',
     'kl_divergence',
     'logit_standardization_loss',
     'luminet_loss',
+    'multi_level_loss',
     'perception',
     'standardize',
 ]

@@ -5,10 +5,11 @@ images of the batch) by C classes, and computes in float32 at least: logits that
 arrive in float16 or bfloat16 are widened first, whatever autocast does.
 """
 
-from typing import Tuple
+from typing import Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.runner import autocast
 from torch import Tensor
 
 
@@ -193,6 +194,117 @@ def logit_standardization_loss(
         Tensor: One value per sample, shape (N,).
     """
     return kd_loss(standardize(preds_S, eps), standardize(preds_T, eps), tau)
+
+
+def dist_loss(
+    preds_S: Tensor,
+    preds_T: Tensor,
+    tau: float = 1.0,
+    inter_loss_weight: float = 1.0,
+    intra_loss_weight: float = 1.0,
+    eps: float = 1e-8,
+) -> Tensor:
+    r"""DIST: distances of correlation, between classes and between samples.
+
+    .. math:: \tau^2 \left[
+              \beta \, (1 - \rho(Y^S_{i:}, Y^T_{i:})) + \frac{\gamma}{C} \sum_j
+              (1 - \rho(Y^S_{:j}, Y^T_{:j})) \right]
+
+    with :math:`Y = \mathrm{softmax}(z / \tau)`, shape (N, C), and
+    :math:`\rho(a, b) = \bar{a} \cdot \bar{b} /
+    (\|\bar{a}\| \|\bar{b}\| + \epsilon)` Pearson's correlation of two vectors less
+    their means: `DIST <https://arxiv.org/abs/2205.10536>`_. A vector without any
+    spread correlates with nothing: :math:`\rho = 0`, without a gradient.
+
+    The second term, one number for the batch, is part of every sample's value, so
+    that the mean over the samples is the published loss.
+
+    Args:
+        preds_S (Tensor): Student logits, shape (N, C).
+        preds_T (Tensor): Teacher logits, shape (N, C).
+        tau (float): Temperature. Defaults to 1.0.
+        inter_loss_weight (float): beta, the weight of the correlation of a sample's C
+            probabilities. Defaults to 1.0.
+        intra_loss_weight (float): gamma, the weight of the correlation of a class's N
+            probabilities. Defaults to 1.0.
+        eps (float): Added to the product of the two norms. Defaults to 1e-8.
+
+    Returns:
+        Tensor: One value per sample, shape (N,).
+    """
+    probs_S = F.softmax(_widen(preds_S) / tau, dim=1)
+    probs_T = F.softmax(_widen(preds_T) / tau, dim=1)
+    inter = 1 - _pearson(probs_S, probs_T, eps)
+    intra = 1 - _pearson(probs_S.t(), probs_T.t(), eps)
+    return tau**2 * (inter_loss_weight * inter + intra_loss_weight * intra.mean())
+
+
+def multi_level_loss(
+    preds_S: Tensor,
+    preds_T: Tensor,
+    taus: Sequence[float] = (2.0, 3.0, 4.0, 5.0, 6.0),
+    instance_weight: float = 1.0,
+    batch_weight: float = 1.0,
+    class_weight: float = 1.0,
+) -> Tensor:
+    r"""Multi-level logit distillation: instances, batch and classes aligned.
+
+    .. math:: \sum_\tau \left[
+              \tau^2 \, \mathrm{KL}(Y^T_{i:} \,||\, Y^S_{i:}) +
+              \sum_k (G^T_{ik} - G^S_{ik})^2 +
+              \frac{1}{C} \sum_{jk} (M^T_{jk} - M^S_{jk})^2 \right]
+
+    with :math:`Y = \mathrm{softmax}(z / \tau)`, shape (N, C), the N x N relations
+    of samples :math:`G = Y Y^\top` and the C x C relations of classes
+    :math:`M = Y^\top Y`: `Multi-level Logit Distillation
+    <https://openaccess.thecvf.com/content/CVPR2023/html/Jin_Multi-Level_Logit_Distillation_CVPR_2023_paper.html>`_.
+
+    The mean over the samples is the published loss: row i of the relations of
+    samples belongs to sample i; the last term, one number for the batch, is part
+    of every sample's value.
+
+    Args:
+        preds_S (Tensor): Student logits, shape (N, C).
+        preds_T (Tensor): Teacher logits, shape (N, C).
+        taus (Sequence[float]): Temperatures to sum over. Defaults to 2 to 6.
+        instance_weight (float): Weight of the divergence. Defaults to 1.0.
+        batch_weight (float): Weight of the relations of samples. Defaults to 1.0.
+        class_weight (float): Weight of the relations of classes. Defaults to 1.0.
+
+    Returns:
+        Tensor: One value per sample, shape (N,).
+    """
+    preds_S, preds_T = _widen(preds_S), _widen(preds_T)
+    loss = preds_S.new_zeros(len(preds_S))
+    # autocast would compute the products of matrices in half precision
+    with autocast(preds_S.device.type, enabled=False):
+        for tau in taus:
+            probs_S = F.softmax(preds_S / tau, dim=1)
+            probs_T = F.softmax(preds_T / tau, dim=1)
+            batch = _gram_distance(probs_S, probs_T)
+            classes = _gram_distance(probs_S.t(), probs_T.t()).mean()
+            loss = loss + instance_weight * kd_loss(preds_S, preds_T, tau)
+            loss = loss + batch_weight * batch + class_weight * classes
+    return loss
+
+
+def _pearson(a: Tensor, b: Tensor, eps: float) -> Tensor:
+    """Correlation of the rows of two (n, m) matrices, shape (n,)."""
+    a, b = _centre(a), _centre(b)
+    return (a * b).sum(dim=1) / (a.norm(dim=1) * b.norm(dim=1) + eps)
+
+
+def _centre(rows: Tensor) -> Tensor:
+    """Rows less their means; exactly zero where only rounding is left."""
+    centred = rows - rows.mean(dim=1, keepdim=True)
+    rounding = 8 * torch.finfo(rows.dtype).eps * rows.norm(dim=1, keepdim=True)
+    constant = centred.norm(dim=1, keepdim=True) <= rounding
+    return centred.masked_fill(constant, 0)
+
+
+def _gram_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distance of the rows of two Gram matrices, (n, m) to (n,)."""
+    return (a @ a.t() - b @ b.t()).square().sum(dim=1)
 
 
 def _widen(logits: Tensor) -> Tensor:
