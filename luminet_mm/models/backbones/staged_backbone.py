@@ -4,6 +4,12 @@ from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+BN = dict(type='BN')
+# He et al.'s normal distribution, over a convolution's outputs
+HE_INIT = (
+    dict(type='Kaiming', layer='Conv2d'),
+    dict(type='Constant', val=1, layer='_BatchNorm'),
+)
 InitCfg = Union[Dict, Sequence[Dict], None]
 
 
@@ -23,8 +29,9 @@ class StagedBackbone(BaseBackbone):
             layers: parameters without gradient, BN in eval mode. Defaults to -1.
         norm_eval (bool): Whether BN keeps its running statistics while training.
             Defaults to False.
-        init_cfg (dict | list[dict], optional): As mmengine's ``BaseModule``.
-            Defaults to None.
+        init_cfg (dict | Sequence[dict], optional): As mmengine's ``BaseModule``.
+            Defaults to None: torch's own initialisation, as of the benchmark's models
+            that initialise nothing themselves.
 
     Raises:
         ValueError: If ``out_indices`` or ``frozen_stages`` names no layer.
@@ -78,6 +85,15 @@ class StagedBackbone(BaseBackbone):
             if index in self.out_indices:
                 outs.append(x)
         return tuple(outs)
+
+    def init_weights(self) -> None:
+        """Initialize the weights."""
+        super().init_weights()
+        if self.init_cfg:
+            return
+        for module in self.modules():  # mmcv's ConvModule has an idea of its own
+            if isinstance(module, (nn.Conv2d, _BatchNorm)):
+                module.reset_parameters()
 
     def train(self, mode: bool = True) -> 'StagedBackbone':
         """Set the mode, except of what is frozen."""

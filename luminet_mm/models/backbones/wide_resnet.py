@@ -5,7 +5,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ...registry import MODELS
-from .staged_backbone import InitCfg, StagedBackbone
+from .staged_backbone import BN, HE_INIT, InitCfg, StagedBackbone
 
 
 class PreActBlock(BaseModule):
@@ -27,7 +27,7 @@ class PreActBlock(BaseModule):
         in_channels: int,
         out_channels: int,
         stride: int = 1,
-        norm_cfg: Dict = dict(type='BN'),  # noqa: B006
+        norm_cfg: Dict = BN,
     ) -> None:
         super().__init__()
         self.norm1 = build_norm_layer(norm_cfg, in_channels)[1]
@@ -62,8 +62,8 @@ class WideResNet(StagedBackbone):
         widen_factor (int): k; the stages have 16k, 32k and 64k channels. Defaults
             to 1.
         norm_cfg (dict): Defaults to dict(type='BN').
-        init_cfg (dict | list[dict]): Defaults to the normal distribution of He et
-            al. over a convolution's outputs.
+        init_cfg (dict | Sequence[dict]): Defaults to the normal distribution of He
+            et al. over a convolution's outputs, as the benchmark's.
         **kwargs: As :class:`StagedBackbone`. Layers 0, 1 and 2 are the stages, whose
             features no ReLU has cut yet (32 x 32, 16 x 16 and 8 x 8 pixels); layer 3,
             the default of ``out_indices``, is the last BN and ReLU.
@@ -76,11 +76,8 @@ class WideResNet(StagedBackbone):
         self,
         depth: int,
         widen_factor: int = 1,
-        norm_cfg: Dict = dict(type='BN'),  # noqa: B006
-        init_cfg: InitCfg = (
-            dict(type='Kaiming', layer='Conv2d'),
-            dict(type='Constant', val=1, layer='_BatchNorm'),
-        ),
+        norm_cfg: Dict = BN,
+        init_cfg: InitCfg = HE_INIT,
         **kwargs,
     ) -> None:
         num_blocks, rest = divmod(depth - 4, 6)
