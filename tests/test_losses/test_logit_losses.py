@@ -1,86 +1,258 @@
-"""The registered modules: weighting, reduction, registration, errors."""
+"""Every registered loss of ours: its value against a naive loop in float64, every
+edge of its input, weighting, reduction, registration, errors."""
 
 import importlib
+import inspect
 
+import naive
 import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from luminet_mm.losses import KDLoss, LuminetLoss, kd_loss, luminet_loss
+from luminet_mm.losses import (
+    DKDLoss,
+    KDLoss,
+    LogitLoss,
+    LuminetLoss,
+    MultiLevelLoss,
+)
 from luminet_mm.registry import MODELS
 
-PAIRS = [(LuminetLoss, luminet_loss), (KDLoss, kd_loss)]
+MODELS.import_from_location()
+LOSSES = [
+    module
+    for module in MODELS.module_dict.values()
+    if inspect.isclass(module) and issubclass(module, LogitLoss)
+]
+# a loss that has no reference here fails all of this file
+REFERENCES = {
+    'DISTLoss': naive.dist,
+    'DKDLoss': naive.dkd,
+    'KDLoss': naive.kd,
+    'LogitStandardizationLoss': naive.logit_standardization,
+    'LuminetLoss': naive.luminet,
+    'MultiLevelLoss': naive.multi_level,
+}
+OPTIONS = {
+    'DISTLoss': [dict(inter_loss_weight=2.0, intra_loss_weight=0.5), dict(eps=1e-2)],
+    'DKDLoss': [dict(alpha=0.5, beta=2.0)],
+    'LogitStandardizationLoss': [dict(eps=0.1)],
+    'LuminetLoss': [dict(eps=0.1)],
+    'MultiLevelLoss': [
+        dict(taus=[1.5], instance_weight=0.5, batch_weight=2.0, class_weight=3.0)
+    ],
+}
+SETTINGS = [
+    (module, settings)
+    for module in LOSSES
+    for settings in [
+        {},
+        *([dict(tau=0.7)] if 'tau' in inspect.signature(module).parameters else []),
+        *OPTIONS.get(module.__name__, []),
+    ]
+]
+
+every_loss = pytest.mark.parametrize('module', LOSSES)
+
+
+def batch(num_samples, num_classes, seed=0, scale=3.0):
+    """Logits of student and teacher and the labels, the last class among them."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (2, num_samples, num_classes)
+    z_S, z_T = torch.randn(shape, generator=generator, dtype=torch.float64) * scale
+    return z_S, z_T, (torch.arange(num_samples) - 1) % num_classes
+
+
+def values_of(module, z_S, z_T, labels, **settings):
+    return module(reduction='none', **settings)(z_S, z_T, gt_labels=labels)
 
 
 @pytest.fixture
 def preds():
-    torch.manual_seed(0)
-    return torch.randn(6, 4).requires_grad_(), torch.randn(6, 4)
+    z_S, z_T, labels = batch(6, 4)
+    return z_S.float().requires_grad_(), z_T.float(), labels
 
 
-@pytest.mark.parametrize(('module', 'function'), PAIRS)
-def test_reductions_and_weight(module, function, preds):
-    preds_S, preds_T = preds
-    values = function(preds_S, preds_T, 2.0)
+def test_every_loss_has_a_reference():
+    assert sorted(REFERENCES) == sorted(module.__name__ for module in LOSSES)
+
+
+@pytest.mark.parametrize(('module', 'settings'), SETTINGS)
+@pytest.mark.parametrize(
+    ('dtype', 'rtol'),
+    [
+        (torch.float64, 1e-9),
+        (torch.float32, 2e-4),
+        (torch.float16, 2e-4),
+        (torch.bfloat16, 2e-4),
+    ],
+)
+@pytest.mark.parametrize('shape', [(16, 10), (4, 30)])
+def test_equals_a_naive_loop(module, settings, dtype, rtol, shape):
+    """Half precision is rounded on input only: both sides see rounded logits."""
+    z_S, z_T, labels = batch(*shape, seed=1)
+    z_S, z_T = z_S.to(dtype), z_T.to(dtype)
+    value = values_of(module, z_S, z_T, labels, **settings)
+    assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    reference = REFERENCES[module.__name__]
+    expected = reference(z_S.double(), z_T.double(), labels, **settings)
+    torch.testing.assert_close(value.double(), expected, rtol=rtol, atol=1e-6)
+
+
+@pytest.mark.parametrize(('module', 'settings'), SETTINGS)
+def test_gradient_equals_a_naive_loops(module, settings):
+    z_S, z_T, labels = batch(5, 4, seed=2, scale=1.0)
+    expected = naive.gradient(REFERENCES[module.__name__], z_S, z_T, labels, **settings)
+    for dtype, rtol in ((torch.float64, 1e-5), (torch.float32, 1e-3)):
+        leaf = z_S.detach().clone().to(dtype).requires_grad_()
+        values_of(module, leaf, z_T.to(dtype), labels, **settings).sum().backward()
+        torch.testing.assert_close(leaf.grad.double(), expected, rtol=rtol, atol=1e-6)
+
+
+@every_loss
+@pytest.mark.parametrize('shape', [(1, 4), (2, 3), (6, 4)])
+def test_gradcheck(module, shape):
+    z_S, z_T, labels = batch(*shape, seed=3, scale=1.0)
+    assert torch.autograd.gradcheck(
+        lambda z: values_of(module, z, z_T, labels), (z_S.requires_grad_(),)
+    )
+
+
+@every_loss
+@pytest.mark.parametrize('num_samples', [0, 1])
+def test_empty_batch_and_single_sample(module, num_samples):
+    z_S, z_T, labels = batch(num_samples, 5, seed=4)
+    value = values_of(module, z_S.requires_grad_(), z_T, labels)
+    assert value.shape == (num_samples,)
+    value.sum().backward()
+    assert torch.isfinite(value).all()
+    assert torch.isfinite(z_S.grad).all()
+    if num_samples == 0 or module is LuminetLoss:
+        assert (value == 0).all()
+        assert (z_S.grad == 0).all()
+        assert module()(z_S, z_T, gt_labels=labels) == 0
+
+
+@every_loss
+@pytest.mark.parametrize('sides', [[0], [1], [0, 1]])
+@pytest.mark.parametrize('where', [(slice(None), 2), (2, slice(None)), ...])
+@pytest.mark.parametrize('constant', [0.0, 7.3])
+def test_constant_logits(module, sides, where, constant):
+    """A dead class, a dead sample, a classifier that was initialised with zeros:
+    neither NaN nor a gradient that ends the training."""
+    *preds, labels = batch(8, 6, seed=5)
+    z_S, z_T = preds = [z.float() for z in preds]
+    for side in sides:
+        preds[side][where] = constant
+    value = values_of(module, z_S.requires_grad_(), z_T, labels)
+    value.sum().backward()
+    assert torch.isfinite(value).all()
+    assert z_S.grad.abs().max() < 1e3
+
+
+@every_loss
+@pytest.mark.parametrize('offset', [0.0, 1e4])
+def test_large_logits(module, offset):
+    z_S, z_T, labels = batch(8, 6, seed=9, scale=1e4)
+    z_S, z_T = (z_S + offset).float(), (z_T + offset).float()
+    value = values_of(module, z_S.requires_grad_(), z_T, labels)
+    value.sum().backward()
+    assert torch.isfinite(value).all()
+    assert torch.isfinite(z_S.grad).all()
+    expected = values_of(module, z_S.detach().double(), z_T.double(), labels)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-5)
+
+
+@every_loss
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_autocast_does_not_narrow(module, dtype):
+    z_S, z_T, labels = batch(16, 10, seed=12)
+    z_S, z_T = z_S.to(dtype).requires_grad_(), z_T.to(dtype)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        value = values_of(module, z_S, z_T, labels)
+    expected = values_of(module, z_S.detach().double(), z_T.double(), labels)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-6)
+    value.sum().backward()
+    assert torch.isfinite(z_S.grad).all()
+
+
+@every_loss
+def test_reductions_and_weight(module, preds):
+    z_S, z_T, labels = preds
+    values = values_of(module, z_S, z_T, labels)
+    assert values.shape == (6,)
     for reduction, expected in (
         ('none', 3 * values),
         ('sum', 3 * values.sum()),
         ('mean', 3 * values.sum() / 6),
     ):
-        loss = module(tau=2.0, loss_weight=3.0, reduction=reduction)
-        torch.testing.assert_close(loss(preds_S, preds_T), expected)
-    loss = module(tau=2.0)(preds_S, preds_T, avg_factor=12.0)
+        loss = module(loss_weight=3.0, reduction=reduction)
+        torch.testing.assert_close(loss(z_S, z_T, gt_labels=labels), expected)
+    loss = module()(z_S, z_T, gt_labels=labels, avg_factor=12.0)
     torch.testing.assert_close(loss, values.sum() / 12)
 
 
-@pytest.mark.parametrize(('module', 'function'), PAIRS)
-def test_ignored_samples_leave_no_trace(module, function, preds):
+@every_loss
+def test_ignored_samples_leave_no_trace(module, preds):
     """Weight 0 is as if the row were not there: not in the batch's statistics,
     not in the mean, not in the gradient."""
-    preds_S, preds_T = preds
+    z_S, z_T, labels = preds
+    labels[3] = -1  # as samples without a class come
     weight = torch.tensor([1.0, 0.0, 2.0, 0.0, 1.0, 0.5])
     kept = weight > 0
-    values = function(preds_S[kept], preds_T[kept], 1.0) * weight[kept]
-    loss = module(tau=1.0)(preds_S, preds_T, weight=weight)
+    values = values_of(module, z_S[kept], z_T[kept], labels[kept]) * weight[kept]
+    loss = module()(z_S, z_T, gt_labels=labels, weight=weight)
     torch.testing.assert_close(loss, values.sum() / 4)
-    (grad,) = torch.autograd.grad(loss, preds_S)
+    (grad,) = torch.autograd.grad(loss, z_S)
     assert (grad[~kept] == 0).all()
     assert (grad[kept] != 0).any(dim=1).all()
 
-    rows = module(tau=1.0, reduction='none')(preds_S, preds_T, weight=weight)
+    rows = module(reduction='none')(z_S, z_T, gt_labels=labels, weight=weight)
     assert (rows[~kept] == 0).all()
     torch.testing.assert_close(rows[kept], values)
 
 
-@pytest.mark.parametrize(('module', 'function'), PAIRS)
+@every_loss
 @pytest.mark.parametrize('reduction', ['mean', 'sum'])
-def test_no_sample_left(module, function, reduction, preds):
-    preds_S, preds_T = preds
-    loss = module(reduction=reduction)(preds_S, preds_T, weight=torch.zeros(6))
+def test_no_sample_left(module, reduction, preds):
+    z_S, z_T, labels = preds
+    loss = module(reduction=reduction)(
+        z_S, z_T, gt_labels=labels, weight=torch.zeros(6)
+    )
     loss.backward()
     assert loss == 0
-    assert (preds_S.grad == 0).all()
+    assert (z_S.grad == 0).all()
 
 
-@pytest.mark.parametrize(('module', 'function'), PAIRS)
-def test_teacher_gets_no_gradient(module, function, preds):
-    preds_S, preds_T = preds
-    preds_T.requires_grad_()
-    module()(preds_S, preds_T).backward()
-    assert preds_T.grad is None
+@every_loss
+def test_teacher_gets_no_gradient(module, preds):
+    z_S, z_T, labels = preds
+    z_T.requires_grad_()
+    module()(z_S, z_T, gt_labels=labels).backward()
+    assert z_T.grad is None
 
 
+@every_loss
 @pytest.mark.parametrize('scope', ['luminet_mm', 'mmdet', 'mmpretrain', 'mmrazor'])
-def test_builds_from_every_registry(scope):
+def test_builds_from_every_registry(module, scope):
     registry = importlib.import_module(f'{scope}.registry').MODELS
-    loss = registry.build(dict(type='luminet_mm.LuminetLoss', tau=3.0))
-    assert isinstance(loss, LuminetLoss)
-    assert loss.tau == 3.0
+    loss = registry.build(dict(type=f'luminet_mm.{module.__name__}', loss_weight=3.0))
+    assert type(loss) is module
+    assert loss.loss_weight == 3.0
 
 
-def test_builds_by_its_plain_name():
+@every_loss
+def test_builds_by_its_plain_name(module):
     with DefaultScope.overwrite_default_scope('luminet_mm'):
-        assert isinstance(MODELS.build(dict(type='LuminetLoss')), LuminetLoss)
+        assert type(MODELS.build(dict(type=module.__name__))) is module
+
+
+@every_loss
+def test_log_shows_every_argument(module):
+    """The summary at the start of a run prints the losses."""
+    shown = repr(module())
+    for name in inspect.signature(module).parameters:
+        assert f'{name}=' in shown
 
 
 @pytest.mark.parametrize(
@@ -91,12 +263,15 @@ def test_builds_by_its_plain_name():
             dict(tau=0),
             'LuminetLoss: tau=0 must be a finite number above 0',
         ),
-        (LuminetLoss, dict(tau=-1.0), 'tau=-1.0'),
-        (LuminetLoss, dict(tau=float('nan')), 'tau=nan'),
-        (LuminetLoss, dict(eps=0.0), 'eps=0.0'),
-        (KDLoss, dict(tau=0), 'KDLoss: tau=0'),
-        (KDLoss, dict(loss_weight=-2.0), 'loss_weight=-2.0 must be a finite number of'),
+        (
+            KDLoss,
+            dict(loss_weight=-2.0),
+            'KDLoss: loss_weight=-2.0 must be a finite number of at least 0',
+        ),
         (KDLoss, dict(reduction='max'), "reduction='max' is unknown"),
+        (MultiLevelLoss, dict(taus=[]), r'taus=\[\] must be a list of at least one'),
+        (MultiLevelLoss, dict(taus=4.0), 'MultiLevelLoss: taus=4.0 must be a list'),
+        (MultiLevelLoss, dict(taus=[4.0, 0.0]), r'taus\[1\]=0.0 must be'),
     ],
 )
 def test_wrong_arguments(module, kwargs, message):
@@ -104,9 +279,26 @@ def test_wrong_arguments(module, kwargs, message):
         module(**kwargs)
 
 
-def test_wrong_inputs(preds):
-    preds_S, preds_T = preds
+@every_loss
+def test_every_number_is_checked(module):
+    for name, parameter in inspect.signature(module).parameters.items():
+        if isinstance(parameter.default, float):
+            zero = [0.0] if name in ('tau', 'eps') else []
+            for wrong in (-1.0, float('nan'), float('inf'), *zero):
+                with pytest.raises(ValueError, match=f'{module.__name__}: {name}='):
+                    module(**{name: wrong})
+
+
+@every_loss
+def test_wrong_inputs(module, preds):
+    z_S, z_T, labels = preds
     with pytest.raises(ValueError, match=r'student gives \(6, 4\).*teacher \(6, 5\)'):
-        LuminetLoss()(preds_S, torch.randn(6, 5))
+        module()(z_S, torch.randn(6, 5), gt_labels=labels)
     with pytest.raises(ValueError, match="avg_factor needs reduction='mean'"):
-        LuminetLoss(reduction='sum')(preds_S, preds_T, avg_factor=2.0)
+        module(reduction='sum')(z_S, z_T, gt_labels=labels, avg_factor=2.0)
+
+
+def test_labels_are_missing(preds):
+    z_S, z_T, _ = preds
+    with pytest.raises(ValueError, match='DKDLoss needs the class index of each sam'):
+        DKDLoss()(z_S, z_T)
