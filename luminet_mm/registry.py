@@ -7,6 +7,7 @@ this module by itself, so a config needs no ``custom_imports``.
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 from .compat import enable_mmrazor
@@ -22,6 +23,12 @@ MODELS = Registry(
 DATASETS = Registry(
     'dataset',
     parent=MMENGINE_DATASETS,
+    scope='luminet_mm',
+    locations=['luminet_mm.datasets'],
+)
+TRANSFORMS = Registry(
+    'transform',
+    parent=MMENGINE_TRANSFORMS,
     scope='luminet_mm',
     locations=['luminet_mm.datasets'],
 )

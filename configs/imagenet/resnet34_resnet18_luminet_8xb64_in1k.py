@@ -1,0 +1,17 @@
+_base_ = [
+    'mmpretrain::_base_/datasets/imagenet_bs64.py',
+    'mmpretrain::_base_/schedules/imagenet_bs256.py',
+    'mmpretrain::_base_/default_runtime.py',
+]
+
+model = dict(
+    type='luminet_mm.LogitDistiller',
+    student=dict(cfg_path='mmpretrain::resnet/resnet18_8xb32_in1k.py'),
+    teacher=dict(cfg_path='mmpretrain::resnet/resnet34_8xb32_in1k.py'),
+    distill_losses=dict(
+        loss_luminet=dict(type='luminet_mm.LuminetLoss', tau=0.7, loss_weight=2**2)
+    ),
+    warmup=1,
+)
+optim_wrapper = dict(optimizer=dict(lr=0.2))
+auto_scale_lr = dict(base_batch_size=512)

@@ -1,0 +1,12 @@
+_base_ = './mobilenetv1_in1k.py'
+
+model = dict(
+    _delete_=True,
+    type='luminet_mm.LogitDistiller',
+    student={{_base_.model}},
+    teacher=dict(cfg_path='mmpretrain::resnet/resnet50_8xb32_in1k.py'),
+    distill_losses=dict(
+        loss_luminet=dict(type='luminet_mm.LuminetLoss', tau=0.7, loss_weight=2**2)
+    ),
+    warmup=1,
+)

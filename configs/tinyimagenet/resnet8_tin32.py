@@ -1,0 +1,3 @@
+_base_ = './resnet20_tin32.py'
+
+model = dict(backbone=dict(depth=8))
