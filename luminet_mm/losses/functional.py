@@ -173,8 +173,6 @@ def standardize(logits: Tensor, eps: float = 1e-5) -> Tensor:
     logits = _widen(logits)
     if logits.shape[1] < 2:
         return logits - logits
-    # As in perception: equal logits stay exactly zero, large ones exact.
-    logits = logits - logits[:, :1].detach()
     var, mean = torch.var_mean(logits, dim=1, keepdim=True)
     return (logits - mean) * torch.rsqrt(var + eps)
 

@@ -39,7 +39,7 @@ OPTIONS = {
     'LogitStandardizationLoss': [dict(eps=0.1)],
     'LuminetLoss': [dict(eps=0.1)],
     'MultiLevelLoss': [
-        dict(taus=[1.5], instance_weight=0.5, batch_weight=2.0, class_weight=3.0)
+        dict(taus=[1.5], instance_weight=0.1, batch_weight=2.0, class_weight=3.0)
     ],
 }
 SETTINGS = [
@@ -163,14 +163,16 @@ def test_large_logits(module, offset):
     torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-5)
 
 
-@every_loss
+@pytest.mark.parametrize(('module', 'settings'), SETTINGS)
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_autocast_does_not_narrow(module, dtype):
+def test_autocast_does_not_narrow(module, settings, dtype):
     z_S, z_T, labels = batch(16, 10, seed=12)
     z_S, z_T = z_S.to(dtype).requires_grad_(), z_T.to(dtype)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        value = values_of(module, z_S, z_T, labels)
-    expected = values_of(module, z_S.detach().double(), z_T.double(), labels)
+        value = values_of(module, z_S, z_T, labels, **settings)
+    expected = values_of(
+        module, z_S.detach().double(), z_T.double(), labels, **settings
+    )
     torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-6)
     value.sum().backward()
     assert torch.isfinite(z_S.grad).all()
