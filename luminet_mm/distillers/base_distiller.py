@@ -58,7 +58,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
             raise ValueError(f'model.warmup={warmup} is negative, it must be >= 0')
         self.warmup = warmup
         self.warmup_by_epoch = warmup_by_epoch
-        self._student_name = student.get('cfg_path') or student.get('type')
+        self.student_name = student.get('cfg_path') or student.get('type')
         self._checked_run = False
         self._register_state_dict_hook(_drop_student_prefix)
 
@@ -157,7 +157,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         """What is distilled, for the log."""
         guides, parameters = self._roles()
         lines = [
-            ('student', f'{type(self.student).__name__} ({self._student_name})'),
+            ('student', f'{type(self.student).__name__} ({self.student_name})'),
             *guides,
             ('distilled', f'{self.source} ({type(self.source).__name__})'),
             *self.distill_losses.items(),

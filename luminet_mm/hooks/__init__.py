@@ -1,3 +1,4 @@
+from .comparison_hook import ComparisonHook
 from .zero_loss_hook import ZeroLossHook
 
-__all__ = ['ZeroLossHook']
+__all__ = ['ComparisonHook', 'ZeroLossHook']
