@@ -16,6 +16,7 @@ from tiny import (
     detection_run,
     distilled,
     faster_rcnn,
+    image_batch,
     save_weights,
 )
 
@@ -55,18 +56,43 @@ def test_names_are_unique():
     assert len(names) == len(set(names))
 
 
+@pytest.fixture(scope='module')
+def random_teacher(tmp_path_factory):
+    """Gives (model config, checkpoint of random weights) of a teacher."""
+    folder, known = tmp_path_factory.mktemp('teachers'), {}
+
+    def get(cfg):
+        name = cfg.cfg_path
+        if name not in known:
+            model = without_downloads(load_model_cfg(cfg, 'model.teacher'))
+            known[name] = (model, save_weights(model, folder / f'{len(known)}.pth'))
+        return known[name]
+
+    return get
+
+
+def raw_batch(cfg):
+    if cfg.default_scope == 'mmdet':
+        return detection_batch([(64, 64), (60, 50)])
+    return image_batch(num_images=4)
+
+
 @pytest.mark.parametrize('name', [c for c in CONFIGS if read(c).get('model')])
-def test_takes_a_training_step(name, tmp_path):
-    cfg = without_downloads(read(name).model)
-    if cfg.type == 'luminet_mm.LogitDistiller':
-        teacher = without_downloads(load_model_cfg(cfg.teacher, 'model.teacher'))
-        cfg.teacher = teacher
-        cfg.teacher_ckpt = save_weights(teacher, tmp_path / 'teacher.pth')
-    model = MODELS.build(cfg)
+def test_takes_a_training_step(name, random_teacher):
+    cfg = read(name)
+    model = without_downloads(cfg.model)
+    if 'data_preprocessor' in cfg:
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    if model.type == 'luminet_mm.LogitDistiller':
+        teachers = model.teacher if isinstance(model.teacher, list) else [model.teacher]
+        model.teacher, model.teacher_ckpt = zip(*map(random_teacher, teachers))
+    model = MODELS.build(model)
     model.init_weights()
     model.train()
-    batch = model.data_preprocessor(detection_batch([(64, 64), (60, 50)]), True)
-    loss, _ = model.parse_losses(model(**batch, mode='loss'))
+    batch = model.data_preprocessor(raw_batch(cfg), True)
+    loss, log = model.parse_losses(model(**batch, mode='loss'))
+    assert loss.isfinite()
+    assert all(log[name] > 0 for name in getattr(model, 'distill_losses', ()))
     loss.backward()
     for parameter_name, parameter in model.named_parameters():
         assert parameter.grad is not None or not parameter.requires_grad, parameter_name
