@@ -1,9 +1,11 @@
-"""The benchmark of the data paths, run as a user runs it."""
+"""The benchmarks, run as a user runs them."""
 
-from test_tools import tool
+import os.path as osp
+
+from test_tools import ROOT, tool
 
 
-def test_prints_a_row_for_each_path():
+def test_data_paths_have_a_row_each():
     arguments = ('--num-images', 96, '--batch-size', 32, '--runs', 2)
     *_, header, first, second, third, fourth = tool(
         'benchmarks/data_path.py', *arguments, '--workers', 0, 1
@@ -19,3 +21,20 @@ def test_prints_a_row_for_each_path():
         assert 0 < slowest <= median <= fastest
         assert abs(milliseconds * median / 32e3 - 1) < 0.02
         assert ratio > 0
+
+
+def test_methods_have_a_row_each():
+    configs = [
+        osp.join(ROOT, 'configs', 'cifar100', f'{name}.py')
+        for name in ('resnet20', 'resnet56_resnet20_luminet', 'resnet56_resnet20_dml')
+    ]
+    small = ['--batch-size', 4, '--image-size', 8, '--steps', 1, '--runs', 1]
+    table = tool('benchmarks/methods.py', *configs, *small).splitlines()[-3:]
+    cells = [[cell.strip() for cell in row.split('|')[1:-1]] for row in table]
+    assert [row[4:] for row in cells] == [
+        ['0.28 M', '0.00 M'],
+        ['0.28 M', '0.00 M'],
+        ['0.28 M', '0.86 M'],
+    ]
+    assert float(cells[0][3]) == 1
+    assert all(float(row[1]) > 0 for row in cells)

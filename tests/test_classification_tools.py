@@ -1,0 +1,97 @@
+"""The classification tools and the transfer test, run as a user runs them."""
+
+import mmcv
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from test_tools import ROOT, dump, tool, weights
+from tiny import classification_run, classifier, distilled, image_folder, save_weights
+
+
+def tiny_imagenet(root, size=8):
+    """Two classes in the layout of the published archive; returns an image."""
+    rng = np.random.RandomState(0)
+    image = rng.randint(0, 256, (size, size, 3), dtype=np.uint8)
+    for label in ('n01', 'n02'):
+        mmcv.imwrite(image, str(root / f'train/{label}/images/{label}_0.JPEG'))
+    for index in range(2):
+        mmcv.imwrite(image, str(root / f'val/images/val_{index}.JPEG'))
+    (root / 'val/val_annotations.txt').write_text(
+        'val_0.JPEG\tn02\t0\t0\t7\t7\nval_1.JPEG\tn01\t0\t0\t7\t7\n'
+    )
+    return mmcv.imread(str(root / 'val/images/val_0.JPEG')).astype(float)
+
+
+def test_turns_tiny_imagenet_into_folders(tmp_path):
+    src, out = tmp_path / 'tiny-imagenet-200', tmp_path / 'out'
+    image = tiny_imagenet(src)
+    converter = 'dataset_converters/tinyimagenet2folders.py'
+    tool(converter, src, out, '--size', 4)
+    found = sorted(str(p.relative_to(out)) for p in out.rglob('*.png'))
+    assert found == [
+        'train/n01/n01_0.png',
+        'train/n02/n02_0.png',
+        'val/n01/val_1.png',
+        'val/n02/val_0.png',
+    ]
+    # each pixel is the mean of the four that it was
+    small = image.reshape(4, 2, 4, 2, 3).mean(axis=(1, 3))
+    got = mmcv.imread(str(out / 'val/n02/val_0.png'))
+    assert np.abs(got - small).max() <= 1
+    with pytest.raises(AssertionError, match=r'out=.* exists: name a new folder'):
+        tool(converter, src, out)
+    with pytest.raises(AssertionError, match='has no train'):
+        tool(converter, out / 'train', tmp_path / 'other')
+
+
+def test_chain_of_assistants_goes_on_where_it_was(tmp_path):
+    """Teacher and assistant in a row; the same command again trains nothing anew."""
+    teacher = classification_run(classifier(), tmp_path, tmp_path / 'teacher')
+    assistant = classification_run(
+        distilled(classifier(), classifier(), str(tmp_path / 'teacher/epoch_1.pth')),
+        tmp_path,
+        tmp_path / 'assistant',
+    )
+    configs = [
+        dump(cfg, tmp_path / f'{name}.py')
+        for name, cfg in (('teacher', teacher), ('assistant', assistant))
+    ]
+    arguments = [*configs, '--cfg-options', 'train_cfg.max_epochs=1']
+    tool('train_chain.sh', *arguments)
+    made = [tmp_path / name / 'epoch_1.pth' for name in ('teacher', 'assistant')]
+    before = [path.stat().st_mtime_ns for path in made]
+    tool('train_chain.sh', *arguments)
+    assert [path.stat().st_mtime_ns for path in made] == before
+    with pytest.raises(AssertionError, match='Usage: .*train_chain.sh CONFIG'):
+        tool('train_chain.sh')
+
+
+def test_linear_probe_trains_the_classifier_alone(tmp_path):
+    """Figure 4(a)'s config, from a checkpoint of the WRN-16-2 that it names."""
+    cfg = Config.fromfile(f'{ROOT}/configs/tinyimagenet/wrn_16_2_linear_tin32.py')
+    student = Config.fromfile(f'{ROOT}/configs/cifar100/wrn_16_2.py').model
+    student._scope_ = 'mmpretrain'
+    ckpt = save_weights(student, tmp_path / 'student.pth')
+    init_default_scope('mmpretrain')
+    for split in ('train', 'val'):
+        images = image_folder(tmp_path / split, num_images=10)
+        dataset = cfg[f'{split}_dataloader'].dataset.dataset
+        dataset.data_root, dataset.data_prefix = '', images
+    cfg.merge_from_dict(
+        {
+            'model.backbone.init_cfg.checkpoint': ckpt,
+            'work_dir': str(tmp_path / 'run'),
+            'train_cfg.max_epochs': 1,
+            'log_level': 'WARNING',
+        }
+    )
+    Runner.from_cfg(cfg).train()
+    trained = weights(tmp_path / 'run')
+    for name, value in torch.load(ckpt)['state_dict'].items():
+        if name.startswith('backbone.'):
+            assert torch.equal(trained[name], value), name
+    assert trained['head.fc.weight'].shape == (200, 128)
+    assert trained['head.fc.bias'].abs().max() > 0
