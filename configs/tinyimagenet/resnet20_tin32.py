@@ -9,5 +9,6 @@ model = dict(
         num_classes=100,
         in_channels=64,
         loss=dict(type='CrossEntropyLoss'),
+        init_cfg=None,  # torch's own, as the benchmark's
     ),
 )

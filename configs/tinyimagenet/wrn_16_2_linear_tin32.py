@@ -31,8 +31,8 @@ test_dataloader = val_dataloader
 # The pixels that the features were learned from, CIFAR-100's
 data_preprocessor = dict(
     num_classes=200,
-    mean=[129.304, 124.070, 112.434],
-    std=[68.170, 65.392, 70.418],
+    mean=[129.3105, 124.1085, 112.404],
+    std=[68.2125, 65.4075, 70.4055],
 )
 
 train_cfg = dict(max_epochs=40)

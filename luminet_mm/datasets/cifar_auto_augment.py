@@ -28,5 +28,5 @@ class CIFARAutoAugment(BaseTransform):
         Returns:
             dict: The same with a new ``img``.
         """
-        results['img'] = np.asarray(self.augment(Image.fromarray(results['img'])))
+        results['img'] = np.array(self.augment(Image.fromarray(results['img'])))
         return results

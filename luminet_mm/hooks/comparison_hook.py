@@ -1,7 +1,5 @@
-import json
 import os.path as osp
-from glob import glob
-from typing import Dict, Optional
+from typing import Optional
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
@@ -10,6 +8,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ..distillers import BaseDistiller
+from ..logs import read_last_validation
 from ..registry import HOOKS
 
 
@@ -37,14 +36,16 @@ class ComparisonHook(Hook):
     def after_train(self, runner: Runner) -> None:
         """Log the comparison, if there is anything to compare with."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        distilled = last_metrics(runner.work_dir)
+        distilled = read_last_validation(runner.work_dir)
         if not isinstance(model, BaseDistiller) or not distilled:
             return
         metric, value = next(iter(distilled.items()))
-        alone = last_metrics(self._student_dir(model, runner.work_dir)).get(metric)
+        alone = read_last_validation(self._student_dir(model, runner.work_dir)).get(
+            metric
+        )
         parts = [] if alone is None else [f'student alone {alone:.4g}']
         for teacher in getattr(model, 'teachers', ()):
-            number = last_metrics(osp.dirname(teacher.ckpt)).get(metric)
+            number = read_last_validation(osp.dirname(teacher.ckpt)).get(metric)
             if number is not None:
                 parts.append(f'teacher {number:.4g}')
         if parts:
@@ -55,23 +56,3 @@ class ComparisonHook(Hook):
     def _student_dir(self, model: BaseDistiller, work_dir: str) -> str:
         name = osp.splitext(osp.basename(model.student_name))[0]
         return self.student_dir or osp.join(osp.dirname(osp.abspath(work_dir)), name)
-
-
-def last_metrics(work_dir: str) -> Dict[str, float]:
-    """The last validation that a training logged.
-
-    Args:
-        work_dir (str): Work dir of the training, with one folder for each start.
-
-    Returns:
-        dict[str, float]: Metrics by their names in the log, 'accuracy/top1' or
-        'coco/bbox_mAP'; empty if there is no training or it was never validated.
-    """
-    metrics = {}
-    for path in sorted(glob(osp.join(work_dir, '*', 'vis_data', 'scalars.json'))):
-        with open(path) as f:
-            for line in f:
-                found = json.loads(line)
-                # an evaluator's metrics have its prefix, what training logs has none
-                metrics = {k: v for k, v in found.items() if '/' in k} or metrics
-    return metrics

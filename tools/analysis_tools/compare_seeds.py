@@ -1,0 +1,123 @@
+"""Compare trainings that were repeated with several seeds.
+
+Reads ROOT/SEED/NAME, one work dir for each seed and training, and prints a table in
+Markdown: of each NAME the mean and the standard deviation (n - 1) over the seeds of the
+last validation's metrics, and the mean gain over the training that --baseline names.
+"""
+
+import argparse
+import os.path as osp
+import statistics
+from glob import glob
+from typing import Dict, List
+
+from luminet_mm.logs import read_validations
+
+Validations = Dict[int, Dict[str, float]]
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('root', help='folder with one folder for each seed')
+    parser.add_argument('--names', nargs='+', help='trainings (default: all there are)')
+    parser.add_argument('--baseline', help='training that gains are counted from')
+    parser.add_argument(
+        '--metrics',
+        nargs='+',
+        default=['accuracy/top1', 'accuracy/top5'],
+        help='columns (default: accuracy/top1 accuracy/top5)',
+    )
+    parser.add_argument(
+        '--curve',
+        metavar='FILE',
+        help='also draw the first metric over the epochs, mean and range of the seeds',
+    )
+    return parser.parse_args()
+
+
+def read_runs(root: str) -> Dict[str, Dict[str, Validations]]:
+    """All trainings below the root that were validated.
+
+    Args:
+        root (str): Folder with one folder for each seed.
+
+    Returns:
+        dict: Name of the training -> name of the seed -> its validations.
+    """
+    runs: Dict[str, Dict[str, Validations]] = {}
+    for folder in sorted(glob(osp.join(root, '*', '*'))):
+        validations = read_validations(folder)
+        if validations:
+            seed, name = folder.split(osp.sep)[-2:]
+            runs.setdefault(name, {})[seed] = validations
+    return runs
+
+
+def last(validations: Validations, metric: str) -> float:
+    return validations[max(validations)][metric]
+
+
+def format_row(
+    name: str, seeds: Dict[str, Validations], baseline: dict, metrics: List[str]
+) -> str:
+    """One line of the table."""
+    cells = [name, str(len(seeds))]
+    for metric in metrics:
+        values = [last(validations, metric) for validations in seeds.values()]
+        spread = f' ± {statistics.stdev(values):.2f}' if len(values) > 1 else ''
+        cells.append(f'{statistics.mean(values):.2f}{spread}')
+    # seeds that both have: the same seed draws the same batches
+    gains = [
+        last(seeds[seed], metrics[0]) - last(baseline[seed], metrics[0])
+        for seed in seeds.keys() & baseline.keys()
+    ]
+    cells.append(f'{statistics.mean(gains):+.2f}' if gains else '')
+    return f'| {" | ".join(cells)} |'
+
+
+def draw(runs: Dict[str, Dict[str, Validations]], metric: str, path: str) -> None:
+    """Draw a metric over the epochs, the range of the seeds as a band."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout='constrained')
+    for name, seeds in runs.items():
+        steps = sorted(set.intersection(*(set(v) for v in seeds.values())))
+        values = [[v[step][metric] for v in seeds.values()] for step in steps]
+        means = [statistics.mean(of_step) for of_step in values]
+        (line,) = axes.plot(steps, means, label=name)
+        axes.fill_between(
+            steps, *map(list, (map(min, values), map(max, values))),
+            color=line.get_color(), alpha=0.15, lw=0,
+        )  # fmt: skip
+    axes.set(xlabel='epoch', ylabel=metric)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path)
+
+
+def main() -> None:
+    args = parse_args()
+    runs = read_runs(args.root)
+    names = args.names or list(runs)
+    missing = [name for name in (*names, args.baseline or names[0]) if name not in runs]
+    if missing:
+        raise SystemExit(
+            f'{args.root!r} has no validated training {missing}, only {list(runs)}'
+        )
+    runs = {name: runs[name] for name in names}
+    print(f'| training | seeds | {" | ".join(args.metrics)} | gain |')
+    print('|---' * (3 + len(args.metrics)) + '|')
+    baseline = read_runs(args.root).get(args.baseline, {})
+    for name, seeds in runs.items():
+        print(format_row(name, seeds, baseline, args.metrics))
+    if args.curve:
+        draw(runs, args.metrics[0], args.curve)
+
+
+if __name__ == '__main__':
+    main()
