@@ -1,5 +1,7 @@
 """The classification tools and the transfer test, run as a user runs them."""
 
+import json
+
 import mmcv
 import numpy as np
 import pytest
@@ -95,3 +97,40 @@ def test_linear_probe_trains_the_classifier_alone(tmp_path):
             assert torch.equal(trained[name], value), name
     assert trained['head.fc.weight'].shape == (200, 128)
     assert trained['head.fc.bias'].abs().max() > 0
+
+
+def log_training(folder, *starts):
+    """Scalars as the runner writes them: a list of (epoch, top-1) for each start."""
+    for index, start in enumerate(starts):
+        path = folder / f'2026010{index + 1}_000000' / 'vis_data' / 'scalars.json'
+        path.parent.mkdir(parents=True)
+        lines = [
+            line
+            for epoch, top1 in start
+            for line in (
+                dict(loss=2.0, lr=0.05, epoch=epoch, step=100 * epoch),
+                {'accuracy/top1': top1, 'accuracy/top5': 90.0, 'step': epoch},
+            )
+        ]
+        path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+
+
+def test_compares_seeds(tmp_path):
+    for seed, (alone, kd) in enumerate(((50.0, 52.0), (51.0, 54.0), (53.0, 53.0))):
+        log_training(tmp_path / f'seed{seed}' / 'alone', [(1, 30.0), (2, alone)])
+        # killed in its second epoch, then resumed
+        log_training(tmp_path / f'seed{seed}' / 'kd', [(1, 31.0)], [(2, kd)])
+    (tmp_path / 'seed0' / 'unfinished').mkdir()
+    curve = tmp_path / 'curve.svg'
+    table = tool(
+        'analysis_tools/compare_seeds.py', tmp_path, '--baseline', 'alone', '--curve',
+        curve,
+    ).strip().splitlines()  # fmt: skip
+    assert table[0] == '| training | seeds | accuracy/top1 | accuracy/top5 | gain |'
+    assert table[2:] == [
+        '| alone | 3 | 51.33 ± 1.53 | 90.00 ± 0.00 | +0.00 |',
+        '| kd | 3 | 53.00 ± 1.00 | 90.00 ± 0.00 | +1.67 |',
+    ]
+    assert '</svg>' in curve.read_text()
+    with pytest.raises(AssertionError, match=r"no validated training \['dkd'\]"):
+        tool('analysis_tools/compare_seeds.py', tmp_path, '--names', 'dkd', 'kd')

@@ -90,10 +90,8 @@ def draw(runs: Dict[str, Dict[str, Validations]], metric: str, path: str) -> Non
         values = [[v[step][metric] for v in seeds.values()] for step in steps]
         means = [statistics.mean(of_step) for of_step in values]
         (line,) = axes.plot(steps, means, label=name)
-        axes.fill_between(
-            steps, *map(list, (map(min, values), map(max, values))),
-            color=line.get_color(), alpha=0.15, lw=0,
-        )  # fmt: skip
+        low, high = [min(of_step) for of_step in values], [max(v) for v in values]
+        axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.15, lw=0)
     axes.set(xlabel='epoch', ylabel=metric)
     axes.grid(alpha=0.3)
     axes.legend()
@@ -104,15 +102,16 @@ def main() -> None:
     args = parse_args()
     runs = read_runs(args.root)
     names = args.names or list(runs)
-    missing = [name for name in (*names, args.baseline or names[0]) if name not in runs]
-    if missing:
+    wanted = names if args.baseline is None else [*names, args.baseline]
+    missing = [name for name in wanted if name not in runs]
+    if missing or not runs:
         raise SystemExit(
             f'{args.root!r} has no validated training {missing}, only {list(runs)}'
         )
+    baseline = runs.get(args.baseline, {})
     runs = {name: runs[name] for name in names}
     print(f'| training | seeds | {" | ".join(args.metrics)} | gain |')
     print('|---' * (3 + len(args.metrics)) + '|')
-    baseline = read_runs(args.root).get(args.baseline, {})
     for name, seeds in runs.items():
         print(format_row(name, seeds, baseline, args.metrics))
     if args.curve:

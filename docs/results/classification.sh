@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Distillation by four methods on Tiny ImageNet at 32x32, and LumiNet's knobs.
+# Usage: docs/results/classification.sh PROTOCOL IMAGE_FOLDER [WORK_DIR]
+#   cpu  VGG-8 to ResNet-8, 20 classes, 16 epochs: two cores, about three hours
+#   gpu  ResNet-32x4 to ResNet-8x4, 100 classes, 240 epochs
+# The image folder has train/ and val/ with one folder a class. EPOCHS, SEEDS and JOBS
+# (trainings at a time) override a protocol; milestones stay at the fractions of the
+# 240-epoch recipe. The same command goes on where it was interrupted.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+usage() {
+    sed -n '2,8s/^# //p' "$0" >&2
+    exit 2
+}
+[ $# -ge 2 ] || usage
+DATA=$(realpath "$2")
+WORK=${3:-work_dirs/classification_$1}
+case $1 in
+cpu)
+    : "${EPOCHS:=16}" "${JOBS:=2}"
+    STUDENT=resnet8_tin32 TEACHER=vgg8_tin32 CLASSES=20
+    export OMP_NUM_THREADS=1
+    ;;
+gpu)
+    : "${EPOCHS:=240}" "${JOBS:=6}"
+    STUDENT=resnet8x4_tin32 TEACHER=resnet32x4_tin32 CLASSES=100
+    ;;
+*) usage ;;
+esac
+SEEDS=${SEEDS:-0 1 2}
+CONFIGS=configs/tinyimagenet
+
+# Classes at equal distances in the alphabet, as links
+SUBSET=$WORK/data
+STEP=$((100 / CLASSES))
+for class in $(cd "$DATA/train" && printf '%s\n' * | awk "(NR - 1) % $STEP == 0"); do
+    for split in train val; do
+        mkdir -p "$SUBSET/$split"
+        ln -sfn "$DATA/$split/$class" "$SUBSET/$split/$class"
+    done
+done
+
+SCHEDULE=(
+    data_root="$SUBSET"
+    data_preprocessor.num_classes=$CLASSES
+    train_cfg.max_epochs="$EPOCHS"
+    param_scheduler.milestones="[$((EPOCHS * 5 / 8)),$((EPOCHS * 3 / 4)),$((EPOCHS * 7 / 8))]"
+)
+
+# train SEED NAME CONFIG [OPTION ...]: one training, unless it is complete
+train() {
+    local dir=$WORK/seed$1/$2
+    [ -e "$dir/epoch_$EPOCHS.pth" ] && return
+    mkdir -p "$dir"
+    python tools/train.py "$CONFIGS/$3.py" --work-dir "$dir" --resume --cfg-options \
+        "${SCHEDULE[@]}" randomness.seed="$1" "${@:4}" >"$dir/train.log" 2>&1 ||
+        echo "$dir failed, see $dir/train.log"
+}
+
+# distil SEED NAME METHOD [OPTION ...]: by the teacher of the same seed
+distil() {
+    local teacher=$WORK/seed$1/$TEACHER
+    train "$1" "$2" "resnet32x4_resnet8x4_$3_tin32" \
+        model.warmup=$((EPOCHS < 12 ? 1 : EPOCHS / 12)) \
+        model.student.cfg_path=$CONFIGS/$STUDENT.py \
+        model.student.head.num_classes=$CLASSES \
+        model.teacher.cfg_path="$teacher/$TEACHER.py" \
+        model.teacher_ckpt="$teacher/epoch_$EPOCHS.pth" "${@:4}"
+}
+
+# queue COMMAND ...: at most JOBS at a time
+queue() {
+    while [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; do wait -n || true; done
+    "$@" &
+}
+
+for seed in $SEEDS; do
+    queue train "$seed" $TEACHER $TEACHER model.head.num_classes=$CLASSES
+    queue train "$seed" $STUDENT $STUDENT model.head.num_classes=$CLASSES
+done
+wait
+for seed in $SEEDS; do
+    for method in luminet kd dkd ls; do
+        queue distil "$seed" $method $method
+    done
+done
+
+# One knob at a time, against alpha 33, tau 4, CE weight 2, a warm-up of EPOCHS / 12 and
+# batches of 64
+knob() { queue distil 0 "luminet_$1" luminet "${@:2}"; }
+LOSS=model.distill_losses.loss_luminet
+CE=model.student.head.loss.loss_weight
+knob tau1 $LOSS.tau=1
+knob tau8 $LOSS.tau=8
+knob tau1_same_alpha_by_tau $LOSS.tau=1 $LOSS.loss_weight=68.0625
+knob tau8_same_alpha_by_tau $LOSS.tau=8 $LOSS.loss_weight=4356
+knob alpha10 $LOSS.loss_weight=100
+knob alpha66 $LOSS.loss_weight=4356
+knob warmup0 model.warmup=0
+knob warmup4 model.warmup=4
+knob batch32 train_dataloader.batch_size=32
+knob batch256 train_dataloader.batch_size=256
+knob ce1 $CE=1
+knob ce0.1 $CE=0.1
+wait
+
+compare() { python tools/analysis_tools/compare_seeds.py "$WORK" --baseline $STUDENT "$@"; }
+compare --names $TEACHER $STUDENT kd dkd ls luminet --curve "$WORK/curve.svg"
+compare --names $(cd "$WORK/seed0" && printf '%s\n' luminet*)
