@@ -3,6 +3,7 @@
 import glob
 import os
 import os.path as osp
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -98,7 +99,22 @@ def test_takes_a_training_step(name, random_teacher):
         assert parameter.grad is not None or not parameter.requires_grad, parameter_name
 
 
-def test_names_a_new_pair_in_three_lines(tmp_path, monkeypatch):
+@pytest.fixture
+def zoo_weights(monkeypatch):
+    """Random weights for whatever the model zoo is asked for, which is recorded."""
+    asked = []
+
+    def read_weights(ckpt):
+        asked.append(ckpt)
+        model = load_model_cfg(zoo_weights.teacher, 'model.teacher')
+        return dict(state_dict=MODELS.build(model).state_dict())
+
+    zoo_weights = SimpleNamespace(asked=asked, teacher=None)
+    monkeypatch.setattr(teacher_module, '_read', read_weights)
+    return zoo_weights
+
+
+def test_names_a_new_pair_in_three_lines(tmp_path, zoo_weights):
     """The README's example; the teacher's weights are the model zoo's."""
     path = tmp_path / 'x101_r50.py'
     path.write_text(f"""
@@ -110,21 +126,41 @@ model = dict(
 """)
     cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
-    asked = []
-
-    def read_weights(ckpt):
-        asked.append(ckpt)
-        cfg = load_model_cfg(model._teacher_cfgs[0][0], 'model.teacher')
-        return dict(state_dict=MODELS.build(cfg).state_dict())
-
-    monkeypatch.setattr(teacher_module, '_read', read_weights)
+    zoo_weights.teacher = cfg.model.teacher
     model = MODELS.build(cfg.model)
     (teacher,) = model.teachers
     assert model.student.backbone.depth == 50
     assert teacher.model.backbone.depth == 101
     assert type(teacher.model.backbone).__name__ == 'ResNeXt'
-    assert 'faster_rcnn_x101_32x4d_fpn_1x_coco' in asked[0]
-    assert asked[0].endswith('.pth')
+    assert 'faster_rcnn_x101_32x4d_fpn_1x_coco' in zoo_weights.asked[0]
+    assert zoo_weights.asked[0].endswith('.pth')
+
+
+@pytest.mark.parametrize(
+    ('student', 'teacher'),
+    [
+        ('mobilenet_v2/mobilenet-v2_8xb32_in1k', 'convnext/convnext-tiny_32xb128_in1k'),
+        ('deit/deit-tiny_4xb256_in1k', 'swin_transformer/swin-tiny_16xb64_in1k'),
+    ],
+)
+def test_any_pair_of_mmpretrains_zoo(student, teacher, tmp_path, zoo_weights):
+    path = tmp_path / 'pair.py'
+    path.write_text(f"""
+_base_ = '{ROOT}/configs/imagenet/resnet34_resnet18_luminet_8xb64_in1k.py'
+model = dict(
+    student=dict(cfg_path='mmpretrain::{student}.py'),
+    teacher=dict(cfg_path='mmpretrain::{teacher}.py'))
+""")
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.default_scope)
+    zoo_weights.teacher = cfg.model.teacher
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    batch = image_batch(num_images=2, num_classes=1000, size=224)
+    losses = model.loss(**model.data_preprocessor(batch, True))
+    assert losses['loss_luminet'] > 0
+    model.parse_losses(losses)[0].backward()
+    assert zoo_weights.asked[0].endswith('.pth')
 
 
 def test_cfg_options_reach_what_a_user_changes():
