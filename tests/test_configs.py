@@ -3,6 +3,7 @@
 import glob
 import os
 import os.path as osp
+import tarfile
 from types import SimpleNamespace
 
 import pytest
@@ -234,3 +235,20 @@ if 'LUMINET_DATA' in os.environ:
         assert found == boxes
         sample = loader.dataset[0]
         assert sample['inputs'].dtype == torch.uint8
+
+    def test_reads_real_tiny_imagenet(tmp_path):
+        """The validation half of the archive, 50 images of each of 100 classes."""
+        name = 'tiny-imagenet-32-a'
+        with tarfile.open(f'{os.environ["LUMINET_DATA"]}/{name}.tar.gz') as archive:
+            archive.extractall(
+                tmp_path, [m for m in archive if m.name.startswith(f'{name}/val')]
+            )
+        cfg = read('tinyimagenet/resnet20_tin32.py')
+        merge_cfg_options(cfg, {'data_root': str(tmp_path / name)})
+        loader = Runner.build_dataloader(cfg.val_dataloader, seed=0)
+        assert len(loader.dataset) == 5000
+        assert len(loader.dataset.metainfo['classes']) == 100
+        batch = next(iter(loader))
+        assert batch['inputs'].shape == (256, 3, 32, 32)
+        labels = [sample.gt_label.item() for sample in batch['data_samples']]
+        assert labels == [index // 50 for index in range(256)]

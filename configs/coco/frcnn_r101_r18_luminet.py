@@ -21,4 +21,7 @@ model = dict(
     warmup=1000,
     warmup_by_epoch=False,
 )
-custom_hooks = [dict(type='luminet_mm.ZeroLossHook')]
+custom_hooks = [
+    dict(type='luminet_mm.ZeroLossHook'),
+    dict(type='luminet_mm.ComparisonHook', student_dir='work_dirs/frcnn_r18'),
+]

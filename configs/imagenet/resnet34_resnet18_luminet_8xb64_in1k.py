@@ -15,3 +15,7 @@ model = dict(
 )
 optim_wrapper = dict(optimizer=dict(lr=0.2))
 auto_scale_lr = dict(base_batch_size=512)
+custom_hooks = [
+    dict(type='luminet_mm.ZeroLossHook', interval=100),
+    dict(type='luminet_mm.ComparisonHook'),
+]

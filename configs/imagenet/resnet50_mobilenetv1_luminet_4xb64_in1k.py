@@ -10,3 +10,7 @@ model = dict(
     ),
     warmup=1,
 )
+custom_hooks = [
+    dict(type='luminet_mm.ZeroLossHook', interval=100),
+    dict(type='luminet_mm.ComparisonHook', student_dir='work_dirs/mobilenetv1_in1k'),
+]
