@@ -58,6 +58,8 @@ param_scheduler = dict(type='MultiStepLR', milestones=[150, 180, 210], gamma=0.1
 auto_scale_lr = dict(base_batch_size=64)
 
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=2))
+env_cfg = dict(cudnn_benchmark=True)  # all batches have one shape
+
 # Both let a model be that is not distilled
 custom_hooks = [
     dict(type='luminet_mm.ZeroLossHook', interval=100),

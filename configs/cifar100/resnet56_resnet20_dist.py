@@ -1,10 +1,3 @@
-_base_ = './resnet56_resnet20_luminet.py'
+_base_ = ['./resnet56_resnet20_luminet.py', '../_base_/cifar_methods.py']
 
-model = dict(
-    student=dict(head=dict(loss=dict(loss_weight=1.0))),
-    distill_losses=dict(
-        _delete_=True,
-        loss_dist=dict(type='luminet_mm.DISTLoss', tau=4.0, loss_weight=2.0),
-    ),
-    warmup=0,
-)
+model = {{_base_.dist}}

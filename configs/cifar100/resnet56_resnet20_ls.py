@@ -1,12 +1,3 @@
-_base_ = './resnet56_resnet20_luminet.py'
+_base_ = ['./resnet56_resnet20_luminet.py', '../_base_/cifar_methods.py']
 
-model = dict(
-    student=dict(head=dict(loss=dict(loss_weight=0.1))),
-    distill_losses=dict(
-        _delete_=True,
-        loss_ls=dict(
-            type='luminet_mm.LogitStandardizationLoss', tau=2.0, loss_weight=9.0
-        ),
-    ),
-    warmup=0,
-)
+model = {{_base_.ls}}

@@ -1,4 +1,4 @@
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import MessageHub, print_log
@@ -57,21 +57,9 @@ class LogitDistiller(BaseDistiller):
         teacher: Union[dict, List[dict]],
         distill_losses: Dict[str, dict],
         teacher_ckpt: Union[str, List[str], None] = None,
-        warmup: int = 0,
-        warmup_by_epoch: bool = True,
-        source: Optional[dict] = None,
-        data_preprocessor: Optional[dict] = None,
-        init_cfg: Optional[dict] = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            student,
-            distill_losses,
-            warmup,
-            warmup_by_epoch,
-            source,
-            data_preprocessor,
-            init_cfg,
-        )
+        super().__init__(student, distill_losses, **kwargs)
         self._teacher_cfgs = _pair_with_ckpts(teacher, teacher_ckpt)
         self._teachers: List[Teacher] = []
 

@@ -1,4 +1,4 @@
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -35,12 +35,10 @@ class MutualDistiller(BaseDistiller):
             start from their own random weights.
         distill_losses (dict[str, dict]): As :class:`LogitDistiller`; each model
             is taught with all of them.
-        warmup (int): As :class:`LogitDistiller`. Defaults to 0, as in the paper.
-        warmup_by_epoch (bool): As :class:`LogitDistiller`. Defaults to True.
-        source (dict, optional): As :class:`LogitDistiller`. Defaults to None.
         data_preprocessor (dict, optional): Of all models whose config has none;
             the runner passes a top-level one.
-        init_cfg (dict, optional): As in mmengine. Defaults to None.
+        **kwargs: ``warmup``, ``warmup_by_epoch``, ``source`` and ``init_cfg`` as of
+            :class:`LogitDistiller`. The paper has no warm-up.
 
     Raises:
         TypeError, ValueError: For a config that cannot work, naming the key,
@@ -52,20 +50,11 @@ class MutualDistiller(BaseDistiller):
         student: dict,
         peers: Union[dict, List[dict]],
         distill_losses: Dict[str, dict],
-        warmup: int = 0,
-        warmup_by_epoch: bool = True,
-        source: Optional[dict] = None,
         data_preprocessor: Optional[dict] = None,
-        init_cfg: Optional[dict] = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
-            student,
-            distill_losses,
-            warmup,
-            warmup_by_epoch,
-            source,
-            data_preprocessor,
-            init_cfg,
+            student, distill_losses, data_preprocessor=data_preprocessor, **kwargs
         )
         if not self.source.rows_are_images:
             raise ValueError(
