@@ -86,9 +86,9 @@ for seed in $SEEDS; do
     done
 done
 
-# One knob at a time, against alpha 33, tau 4, CE weight 2, a warm-up of EPOCHS / 12 and
-# batches of 64
-knob() { queue distil 0 "luminet_$1" luminet "${@:2}"; }
+# One knob at a time, with the first seed, against alpha 33 (68.0625 is the square of
+# 33 / 4, 4356 that of 66), tau 4, CE weight 2, a warm-up of EPOCHS / 12, batches of 64
+knob() { queue distil "${SEEDS%% *}" "luminet_$1" luminet "${@:2}"; }
 LOSS=model.distill_losses.loss_luminet
 CE=model.student.head.loss.loss_weight
 knob tau1 $LOSS.tau=1
@@ -98,7 +98,7 @@ knob tau8_same_alpha_by_tau $LOSS.tau=8 $LOSS.loss_weight=4356
 knob alpha10 $LOSS.loss_weight=100
 knob alpha66 $LOSS.loss_weight=4356
 knob warmup0 model.warmup=0
-knob warmup4 model.warmup=4
+knob warmup_quarter model.warmup=$((EPOCHS < 4 ? 1 : EPOCHS / 4))
 knob batch32 train_dataloader.batch_size=32
 knob batch256 train_dataloader.batch_size=256
 knob ce1 $CE=1
@@ -107,4 +107,4 @@ wait
 
 compare() { python tools/analysis_tools/compare_seeds.py "$WORK" --baseline $STUDENT "$@"; }
 compare --names $TEACHER $STUDENT kd dkd ls luminet --curve "$WORK/curve.svg"
-compare --names $(cd "$WORK/seed0" && printf '%s\n' luminet*)
+compare --names $(cd "$WORK/seed${SEEDS%% *}" && printf '%s\n' luminet*)
