@@ -126,10 +126,13 @@ def test_compares_seeds(tmp_path):
         'analysis_tools/compare_seeds.py', tmp_path, '--baseline', 'alone', '--curve',
         curve,
     ).strip().splitlines()  # fmt: skip
-    assert table[0] == '| training | seeds | accuracy/top1 | accuracy/top5 | gain |'
+    assert (
+        table[0]
+        == '| training | seeds | epoch | accuracy/top1 | accuracy/top5 | gain |'
+    )
     assert table[2:] == [
-        '| alone | 3 | 51.33 ± 1.53 | 90.00 ± 0.00 | +0.00 |',
-        '| kd | 3 | 53.00 ± 1.00 | 90.00 ± 0.00 | +1.67 |',
+        '| alone | 3 | 2 | 51.33 ± 1.53 | 90.00 ± 0.00 | +0.00 |',
+        '| kd | 3 | 2 | 53.00 ± 1.00 | 90.00 ± 0.00 | +1.67 |',
     ]
     assert '</svg>' in curve.read_text()
     with pytest.raises(AssertionError, match=r"no validated training \['dkd'\]"):

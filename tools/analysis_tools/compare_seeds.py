@@ -3,6 +3,7 @@
 Reads ROOT/SEED/NAME, one work dir for each seed and training, and prints a table in
 Markdown: of each NAME the mean and the standard deviation (n - 1) over the seeds of the
 last validation's metrics, and the mean gain over the training that --baseline names.
+The epoch of that validation is shown, since a training may not be at its end.
 """
 
 import argparse
@@ -63,7 +64,8 @@ def format_row(
     name: str, seeds: Dict[str, Validations], baseline: dict, metrics: List[str]
 ) -> str:
     """One line of the table."""
-    cells = [name, str(len(seeds))]
+    epochs = sorted({max(validations) for validations in seeds.values()})
+    cells = [name, str(len(seeds)), ', '.join(map(str, epochs))]
     for metric in metrics:
         values = [last(validations, metric) for validations in seeds.values()]
         spread = f' ± {statistics.stdev(values):.2f}' if len(values) > 1 else ''
@@ -110,8 +112,8 @@ def main() -> None:
         )
     baseline = runs.get(args.baseline, {})
     runs = {name: runs[name] for name in names}
-    print(f'| training | seeds | {" | ".join(args.metrics)} | gain |')
-    print('|---' * (3 + len(args.metrics)) + '|')
+    print(f'| training | seeds | epoch | {" | ".join(args.metrics)} | gain |')
+    print('|---' * (4 + len(args.metrics)) + '|')
     for name, seeds in runs.items():
         print(format_row(name, seeds, baseline, args.metrics))
     if args.curve:
