@@ -1,0 +1,166 @@
+"""docs/classification.md from its first step to its last, on 24 small images."""
+
+import os.path as osp
+import re
+import shutil
+
+import cv2
+import mmpretrain
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.hub import get_config
+from test_tools import ROOT, metrics, tool, weights
+from tiny import build, save_weights
+
+UPSTREAM = osp.join(osp.dirname(mmpretrain.__file__), '.mim', 'tools')
+CLASSES = ('blue', 'green', 'red')  # the order of OpenCV's channels
+# A zoo model for each role, and how to narrow it
+MODELS = dict(
+    teacher=(
+        'mmpretrain::_base_/models/resnet18.py',
+        dict(stem_channels=8, base_channels=8),
+        dict(in_channels=64),
+    ),
+    student=(
+        'mmpretrain::_base_/models/mobilenet_v2_1x.py',
+        dict(widen_factor=0.1),
+        dict(),
+    ),
+)
+
+
+def draw(root, images_per_class=8, size=40):
+    """Images of noise, each with the tint of its class."""
+    rng = np.random.RandomState(0)
+    for split in ('train', 'val'):
+        for channel, name in enumerate(CLASSES):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for index in range(images_per_class):
+                image = rng.randint(0, 100, (size, size, 3), dtype=np.uint8)
+                image[..., channel] += 150
+                cv2.imwrite(str(folder / f'{index:03}.jpg'), image)
+
+
+def edit(path, **changes):
+    """Set top-level names of a config file, as in an editor."""
+    text = path.read_text()
+    for name, value in changes.items():
+        text, found = re.subn(f'(?m)^{name} = .*$', f'{name} = {value}', text)
+        assert found == 1, f'{path} sets {name!r} {found} times'
+    path.write_text(text)
+
+
+def narrow(role, num_classes):
+    """What changes the zoo's model of a role into a small one."""
+    _, backbone, head = MODELS[role]
+    head = {**head, 'num_classes': num_classes}
+    return dict(backbone=backbone, head=head)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Where the page starts: a folder of images, and copies of the configs that
+    say what is the user's own."""
+    monkeypatch.chdir(tmp_path)
+    draw(tmp_path / 'data' / 'flowers')
+    configs = tmp_path / 'configs' / 'flowers'
+    shutil.copytree(osp.join(ROOT, 'configs', 'image_folder'), configs)
+    data = configs / 'folder_data.py'
+    edit(data, data_root="'data/flowers/'", num_classes=len(CLASSES), max_epochs=1)
+    text = data.read_text()
+    for old, new in (
+        ('224', '32'),
+        ('256', '36'),
+        ('batch_size=64', 'batch_size=8'),
+        ('num_workers=4', 'num_workers=0'),
+        ('persistent_workers=True', 'persistent_workers=False'),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    data.write_text(text)
+    for role, (zoo, _, _) in MODELS.items():
+        # The zoo's weights are for ImageNet's classes: their last layer cannot fit
+        zoo_model = dict(cfg_path=zoo, _scope_='mmpretrain', **narrow(role, 1000))
+        edit(
+            configs / f'folder_{role}.py',
+            _base_=f'{["./folder_data.py", zoo]}',
+            model=narrow(role, len(CLASSES)),
+            load_from=repr(save_weights(zoo_model, tmp_path / f'{role}.pth')),
+        )
+    return tmp_path
+
+
+def run_the_page(word):
+    """Run the page's only block of Python with this word, and give what it prints."""
+    with open(osp.join(ROOT, 'docs', 'classification.md')) as page:
+        blocks = re.findall(r'```python\n(.*?)```', page.read(), flags=re.DOTALL)
+    (block,) = [block for block in blocks if word in block]
+    printed = []
+    exec(
+        block.replace('epoch_50', 'epoch_1'),
+        dict(print=lambda *what: printed.append(' '.join(map(str, what)))),
+    )
+    return printed
+
+
+def test_from_a_folder_to_a_student(project):
+    counts = f'24 images, 3 classes {CLASSES}'
+    assert run_the_page('CustomDataset') == [f'train {counts}', f'val {counts}']
+
+    log = tool('train.py', 'configs/flowers/folder_teacher.py', cwd=project)
+    assert 'size mismatch for head.fc.weight' in log
+    assert 'missing keys' not in log  # all but the head starts from the zoo's weights
+    tool('train.py', 'configs/flowers/folder_student.py', cwd=project)
+    log = tool(
+        'train.py', 'configs/flowers/folder_luminet.py', '--cfg-options',
+        'model.teacher.cfg_path=work_dirs/folder_teacher/folder_teacher.py',
+        cwd=project,
+    )  # fmt: skip
+    assert 'from work_dirs/folder_teacher/epoch_1.pth' in log
+    assert 'size mismatch for student.head.fc.weight' in log
+    assert 'missing keys' not in log
+    number = r'\d+(\.\d+)?'
+    assert re.search(
+        f'accuracy/top1: student alone {number}, teacher {number}, distilled student '
+        f'{number} .* over alone',
+        log,
+    )
+
+    checkpoint = project / 'work_dirs' / 'folder_luminet' / 'epoch_1.pth'
+    student = Config.fromfile('configs/flowers/folder_student.py')
+    model = build(dict(student.model, data_preprocessor=student.data_preprocessor))
+    model.load_state_dict(weights(checkpoint.parent), strict=True)
+
+    absent = project / 'absent'
+    absent.mkdir()
+    (absent / 'luminet_mm.py').write_text('raise ImportError("not installed here")')
+    tool(
+        f'{UPSTREAM}/test.py', 'configs/flowers/folder_student.py', checkpoint,
+        '--work-dir', 'tested', cwd=project, PYTHONPATH=str(absent),
+    )  # fmt: skip
+    tested = metrics(project / 'tested')['accuracy/top1']
+    assert f'distilled student {tested:.4g} ' in log
+
+    shutil.copy('data/flowers/val/red/000.jpg', 'photo.jpg')
+    (name,) = run_the_page('Inferencer')
+    assert name in CLASSES
+
+
+def test_finds_a_models_weights():
+    load_from = run_the_page('pretrained=True')[0]
+    assert re.fullmatch(r'https://\S+/resnet34_8xb32_in1k_\S+\.pth', load_from)
+
+
+def test_shipped_weights_are_the_zoos():
+    for role, zoo in (
+        ('teacher', 'resnet/resnet50_8xb32_in1k.py'),
+        ('student', 'mobilenet_v2/mobilenet-v2_8xb32_in1k.py'),
+    ):
+        cfg = Config.fromfile(f'{ROOT}/configs/image_folder/folder_{role}.py')
+        zoo = get_config(f'mmpretrain::{zoo}', pretrained=True)
+        assert cfg.load_from == zoo.model_path
+        assert cfg.model.backbone == zoo.model.backbone
+        for key in ('mean', 'std', 'to_rgb'):
+            assert cfg.data_preprocessor[key] == zoo.data_preprocessor[key]
