@@ -3,15 +3,30 @@
 import json
 import os.path as osp
 from glob import glob
-from typing import Dict
+from typing import Dict, Iterator
+
+
+def read_scalars(work_dir: str) -> Iterator[dict]:
+    """Read what a training logged, from all its starts.
+
+    Args:
+        work_dir (str): Work dir of the training, with one folder for each start.
+
+    Yields:
+        dict: One line of mmengine's log, in the order of time: losses and times of
+        training iterations, or the metrics of a validation.
+    """
+    for path in sorted(glob(osp.join(work_dir, '*', 'vis_data', 'scalars.json'))):
+        with open(path) as f:
+            yield from map(json.loads, f)
 
 
 def read_validations(work_dir: str) -> Dict[int, Dict[str, float]]:
-    """Read the validations of a training from mmengine's logs.
+    """The validations among :func:`read_scalars`.
 
     Args:
-        work_dir (str): Work dir of the training, with one folder for each start; of
-            a step that two starts validated the later one counts.
+        work_dir (str): Work dir of the training; of a step that two starts validated
+            the later one counts.
 
     Returns:
         dict[int, dict[str, float]]: Metrics by their names in the log, such as
@@ -19,14 +34,11 @@ def read_validations(work_dir: str) -> Dict[int, Dict[str, float]]:
         order; empty if there is no training or it was never validated.
     """
     validations = {}
-    for path in sorted(glob(osp.join(work_dir, '*', 'vis_data', 'scalars.json'))):
-        with open(path) as f:
-            for line in f:
-                logged = json.loads(line)
-                # an evaluator's metrics have its prefix, what training logs has none
-                metrics = {key: v for key, v in logged.items() if '/' in key}
-                if metrics:
-                    validations[logged['step']] = metrics
+    for logged in read_scalars(work_dir):
+        # an evaluator's metrics have its prefix, what training logs has none
+        metrics = {key: value for key, value in logged.items() if '/' in key}
+        if metrics:
+            validations[logged['step']] = metrics
     return dict(sorted(validations.items()))
 
 

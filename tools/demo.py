@@ -7,7 +7,6 @@ interrupted demo goes on where it stopped.
 """
 
 import argparse
-import json
 import os
 import os.path as osp
 import shutil
@@ -26,6 +25,7 @@ from mmengine.config import Config
 from pycocotools import mask as mask_utils
 
 from luminet_mm.datasets import DIGITS, write_digit_scenes
+from luminet_mm.logs import read_scalars
 
 TOOLS = osp.dirname(osp.abspath(__file__))
 CONFIGS = osp.join(osp.dirname(TOOLS), 'configs', 'demo')
@@ -306,12 +306,8 @@ def training_time(work_dir: str, interval: int) -> float:
     Returns:
         float: Seconds.
     """
-    seconds = 0.0
-    for path in glob(osp.join(work_dir, '*', 'vis_data', 'scalars.json')):
-        with open(path) as f:
-            lines = [json.loads(line) for line in f]
-        seconds += sum(interval * line['time'] for line in lines if 'loss' in line)
-    return seconds
+    lines = read_scalars(work_dir)
+    return sum((interval * line['time'] for line in lines if 'loss' in line), 0.0)
 
 
 def detections(predictions: List[dict]) -> List[dict]:
