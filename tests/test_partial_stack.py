@@ -17,6 +17,8 @@ PathFinder.find_spec = classmethod(
 sys.path.insert(0, {tests!r})
 from tiny import *
 
+import luminet_mm.datasets
+
 cfg = {model}()
 model = distiller(cfg, cfg, save_weights(cfg, {ckpt!r}, seed=1))
 losses = model.loss(**model.data_preprocessor({batch}(), True))
@@ -29,7 +31,7 @@ assert not {missing} & set(sys.modules)
     ('missing', 'model', 'batch'),
     [
         ({'mmdet', 'mmrazor'}, 'classifier', 'image_batch'),
-        ({'mmpretrain', 'mmrazor'}, 'faster_rcnn', 'detection_batch'),
+        ({'mmpretrain', 'mmrazor', 'torchvision'}, 'faster_rcnn', 'detection_batch'),
     ],
 )
 def test_distils_with(missing, model, batch, tmp_path, request):

@@ -1,7 +1,6 @@
 import numpy as np
 from mmcv.transforms import BaseTransform
 from PIL import Image
-from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 
 from ..registry import TRANSFORMS
 
@@ -17,6 +16,9 @@ class CIFARAutoAugment(BaseTransform):
     """
 
     def __init__(self) -> None:
+        # mmpretrain needs torchvision; whoever has mmdet alone may not have it
+        from torchvision.transforms import AutoAugment, AutoAugmentPolicy
+
         self.augment = AutoAugment(AutoAugmentPolicy.CIFAR10)
 
     def transform(self, results: dict) -> dict:
