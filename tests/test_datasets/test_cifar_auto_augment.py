@@ -13,7 +13,7 @@ from PIL import Image
 from test_tools import ROOT
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 
-from luminet_mm.registry import TRANSFORMS
+from luminet_mm.registry import MODELS, TRANSFORMS
 
 CONFIGS = sorted(glob.glob(f'{ROOT}/configs/cifar100/*_aa.py'))
 IMAGE = np.random.RandomState(0).randint(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -47,9 +47,15 @@ def test_each_step_happens_once(path):
         'luminet_mm.CIFARAutoAugment',
         'PackInputs',
     ]
-    assert (cfg.data_preprocessor.padding, cfg.data_preprocessor.flip_prob) == (0, 0)
     packed = Compose(dataset.pipeline)(dict(img=IMAGE.copy(), gt_label=3))
     assert packed['inputs'].shape == (3, 32, 32)
+    preprocessor = MODELS.build(cfg.data_preprocessor)
+    images = torch.stack([packed['inputs']] * 32)
+    for training in (True, False):
+        batch = preprocessor(dict(inputs=images), training=training)
+        assert torch.equal(
+            batch['inputs'], (images - preprocessor.mean) / preprocessor.std
+        )
     assert cfg.train_dataloader.batch_size == 64
 
 
