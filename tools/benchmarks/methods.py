@@ -47,14 +47,13 @@ def parse_args() -> argparse.Namespace:
 
 
 def build_run(
-    args: argparse.Namespace, config: str, folder: str
+    args: argparse.Namespace, config: str
 ) -> Tuple[Callable[[], float], int, int]:
     """Build one method.
 
     Args:
         args (argparse.Namespace): The command line.
-        config (str): Path of the config.
-        folder (str): Where to put a teacher's random weights.
+        config (str): Path of the config, of one teacher at the most.
 
     Returns:
         tuple: A function that takes ``args.steps`` steps and returns the
@@ -66,16 +65,14 @@ def build_run(
     model = cfg.model
     if 'data_preprocessor' in cfg:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    if 'teacher' in model:
-        teachers = model.teacher if isinstance(model.teacher, list) else [model.teacher]
-        model.teacher_ckpt = []
-        for teacher in teachers:
-            built = MODELS.build(load_model_cfg(teacher, 'model.teacher'))
-            model.teacher_ckpt.append(osp.join(folder, f'{id(built)}.pth'))
-            torch.save(built.state_dict(), model.teacher_ckpt[-1])
-    torch.manual_seed(0)
-    model = MODELS.build(model)
-    model.init_weights()
+    with tempfile.TemporaryDirectory() as folder:
+        if 'teacher' in model:
+            model.teacher_ckpt = osp.join(folder, 'teacher.pth')
+            teacher = MODELS.build(load_model_cfg(model.teacher, 'model.teacher'))
+            torch.save(teacher.state_dict(), model.teacher_ckpt)
+        torch.manual_seed(0)
+        model = MODELS.build(model)
+        model.init_weights()
     model.to(args.device).train()
     sgd = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     optim = OptimWrapper(sgd)
@@ -103,8 +100,7 @@ def main() -> None:
     args = parse_args()
     MMLogger.get_instance('methods', log_level='WARNING')
     names = [osp.splitext(osp.basename(config))[0] for config in args.configs]
-    with tempfile.TemporaryDirectory() as folder:
-        built = [build_run(args, config, folder) for config in args.configs]
+    built = [build_run(args, config) for config in args.configs]
     for run, _, _ in built:
         run()
     # in turn: each round takes every method once
