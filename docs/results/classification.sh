@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Distillation by four methods on Tiny ImageNet at 32x32, and LumiNet's knobs.
 # Usage: docs/results/classification.sh PROTOCOL IMAGE_FOLDER [WORK_DIR]
-#   cpu  VGG-8 to ResNet-8, 20 classes, 16 epochs: two cores, about three hours
+#   cpu  VGG-8 to ResNet-8, 20 classes, 16 epochs, for two cores
 #   gpu  ResNet-32x4 to ResNet-8x4, 100 classes, 240 epochs
 # The image folder has train/ and val/ with one folder a class. EPOCHS, SEEDS and JOBS
 # (trainings at a time) override a protocol; milestones stay at the fractions of the
