@@ -82,6 +82,36 @@ def cascade_rcnn(num_classes=3, **overrides):
     return merged(cfg, overrides)
 
 
+DENSE = dict(
+    retinanet='mmdet::retinanet/retinanet_r50_fpn_1x_coco.py',
+    fcos='mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py',
+    atss='mmdet::atss/atss_r50_fpn_1x_coco.py',
+    gfl='mmdet::gfl/gfl_r50_fpn_1x_coco.py',
+    vfnet='mmdet::vfnet/vfnet_r50_fpn_1x_coco.py',
+)
+
+
+def dense(name, num_classes=3, **overrides):
+    """A RetinaNet, FCOS, ATSS, GFL or VFNet of 0.3 M parameters."""
+    cfg = dict(
+        cfg_path=DENSE[name],
+        _scope_='mmdet',
+        backbone=dict(
+            depth=18,
+            base_channels=8,
+            stem_channels=8,
+            frozen_stages=-1,
+            norm_eval=False,
+            init_cfg=None,
+        ),
+        neck=dict(in_channels=[8, 16, 32, 64], out_channels=32),
+        bbox_head=dict(
+            num_classes=num_classes, in_channels=32, feat_channels=32, stacked_convs=1
+        ),
+    )
+    return merged(cfg, overrides)
+
+
 def classifier(num_classes=5, **overrides):
     """A ResNet for 32 x 32 images of 0.2 M parameters."""
     cfg = dict(

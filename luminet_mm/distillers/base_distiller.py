@@ -145,7 +145,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
             raise ValueError(
                 f'{key}={name!r} is a {type(model).__name__}, which cannot teach a '
                 f'{type(self.student).__name__}: {type(self.source).__name__} needs '
-                'both of one family'
+                'both of one family (image classifiers, two-stage or dense detectors)'
             )
         self.source.check(self.student, model, key)
 
@@ -243,7 +243,9 @@ def _build_source(source: Optional[dict], student: BaseModel) -> LogitSource:
     raise ValueError(
         f'model.student is a {type(student).__name__}, which none of '
         f'{[type(c).__name__ for c in candidates]} knows how to distil: it must be an '
-        'image classifier of mmpretrain or a two-stage detector of mmdet'
+        'image classifier of mmpretrain, or a detector of mmdet that is two-stage or '
+        'dense; detectors that predict a set (DETR, Sparse R-CNN) have no rows that '
+        'two models share'
     )
 
 

@@ -4,9 +4,11 @@ import pytest
 import torch
 from mmdet.models.backbones import ResNet
 from mmdet.registry import MODELS as MMDET_MODELS
+from mmengine.structures import InstanceData
 from tiny import (
     CAFFE_PIXELS,
     RGB_PIXELS,
+    build,
     cascade_rcnn,
     detection_batch,
     distiller,
@@ -16,7 +18,7 @@ from tiny import (
     save_weights,
 )
 
-from luminet_mm.distillers.sources import LogitRows
+from luminet_mm.distillers.sources.two_stage import RoIRows
 
 
 @MMDET_MODELS.register_module()
@@ -162,7 +164,7 @@ def test_rows_labels_and_gradient(tmp_path):
 def test_no_roi_gives_no_logits(tmp_path):
     cfg = faster_rcnn()
     model = distiller(cfg, cfg, save_weights(cfg, tmp_path / 'teacher.pth'))
-    rows = LogitRows(logits=torch.zeros(0, 4), rois=torch.zeros(0, 5))
+    rows = RoIRows(logits=torch.zeros(0, 4), rois=torch.zeros(0, 5))
     logits = model.source.teacher_logits(
         model.teachers[0].model, torch.zeros(1, 3, 64, 64), rows
     )
@@ -225,3 +227,64 @@ def test_mask_student_of_a_faster_teacher(tmp_path):
     ckpt = save_weights(teacher, tmp_path / 'teacher.pth')
     losses = step(distiller(mask_rcnn(), teacher, ckpt), detection_batch(masks=True))
     assert {'loss_mask', 'loss_luminet'} <= set(losses)
+
+
+def test_teacher_of_another_box_head(tmp_path):
+    """Class-agnostic boxes on one side change no logit."""
+    agnostic = dict(roi_head=dict(bbox_head=dict(reg_class_agnostic=True)))
+    for student, teacher in (
+        (faster_rcnn(), faster_rcnn(**agnostic)),
+        (faster_rcnn(**agnostic), faster_rcnn()),
+        (faster_rcnn(**agnostic), cascade_rcnn()),
+    ):
+        ckpt = save_weights(teacher, tmp_path / 'teacher.pth', seed=1)
+        losses = step(distiller(student, teacher, ckpt), detection_batch())
+        assert losses['loss_luminet'] > 0
+        losses['loss_luminet'].backward()
+
+
+@pytest.mark.parametrize(
+    'teacher',
+    [
+        dict(  # no stride 4
+            neck=dict(in_channels=[8, 16, 32, 64], start_level=1, num_outs=4),
+            rpn_head=dict(anchor_generator=dict(strides=[8, 16, 32, 64])),
+            roi_head=dict(bbox_roi_extractor=dict(featmap_strides=[8, 16, 32])),
+        ),
+        dict(  # all RoIs from one level
+            backbone=dict(out_indices=(2,)),
+            neck=dict(in_channels=[32], num_outs=1),
+            rpn_head=dict(anchor_generator=dict(strides=[16])),
+            roi_head=dict(bbox_roi_extractor=dict(featmap_strides=[16])),
+        ),
+    ],
+)
+def test_teacher_of_other_levels(teacher, tmp_path):
+    """A RoI is a box in pixels: the teacher's logits are those of its own pipeline,
+    whatever levels it takes them from."""
+    teacher = faster_rcnn(**teacher)
+    ckpt = save_weights(teacher, tmp_path / 'teacher.pth', seed=1)
+    model = distiller(faster_rcnn(), teacher, ckpt)
+    data = model.data_preprocessor(detection_batch(), True)
+    with model.source.observe(model.student, data['data_samples']) as rows:
+        model.student(**data, mode='loss')
+    preds_T = model._teach(data['inputs'], data['data_samples'], rows)
+
+    alone = build(teacher).eval()
+    alone.load_state_dict(torch.load(ckpt)['state_dict'])
+    own = alone.data_preprocessor(detection_batch(), True)
+    seen = []
+    alone.roi_head.bbox_head.register_forward_hook(lambda *io: seen.append(io[2][0]))
+    # its own way to score given boxes: as proposals of its second stage
+    proposals = [
+        InstanceData(bboxes=rows.rois[rows.rois[:, 0] == image, 1:])
+        for image in range(2)
+    ]
+    alone.roi_head.predict_bbox(
+        alone.extract_feat(own['inputs']),
+        [sample.metainfo for sample in own['data_samples']],
+        proposals,
+        rcnn_test_cfg=alone.test_cfg.rcnn,
+    )
+    torch.testing.assert_close(preds_T, seen[0])
+    assert step(model, detection_batch())['loss_luminet'] > 0

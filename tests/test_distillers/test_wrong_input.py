@@ -57,7 +57,7 @@ def test_valid(tmp_path):
         (
             dict(source=dict(type='OneStageSource')),
             r"model.source.type='OneStageSource' is unknown, the families are "
-            r"\['ClassifierSource', 'TwoStageSource'\]",
+            r"\['ClassifierSource', 'DenseSource', 'TwoStageSource'\]",
         ),
         (
             dict(source=dict(type='TwoStageSource')),
@@ -81,21 +81,19 @@ def test_valid(tmp_path):
             'names 1 teachers and model.teacher_ckpt 2 checkpoints',
         ),
         (
+            dict(student=dict(cfg_path='mmdet::detr/detr_r50_8xb2-150e_coco.py')),
+            'model.student is a DETR, which none of .* predict a set .DETR, Sparse',
+        ),
+        (
             dict(
                 student=dict(
-                    type='mmdet.RetinaNet',
-                    backbone=dict(type='mmdet.ResNet', depth=18, num_stages=1,
-                                  strides=(1,), dilations=(1,), out_indices=(0,)),
-                    neck=dict(type='mmdet.FPN', in_channels=[64], out_channels=8,
-                              num_outs=1),
-                    bbox_head=dict(type='mmdet.RetinaHead', num_classes=3,
-                                   in_channels=8, feat_channels=8),
+                    cfg_path='mmdet::sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py'
                 )
             ),
-            'model.student is a RetinaNet, which none of .* knows how to distil',
+            'model.student is a SparseRCNN, which none of .* predict a set',
         ),
     ],
-)  # fmt: skip
+)
 def test_wrong_config(kwargs, message):
     with pytest.raises(ValueError, match=message):
         make(**kwargs)
@@ -159,11 +157,12 @@ def test_families_differ(tmp_path):
         make(faster_rcnn(), classifier(), ckpt).init_weights()
 
 
-def test_strides_differ(tmp_path):
-    strides = dict(roi_head=dict(bbox_roi_extractor=dict(featmap_strides=[8, 16, 32])))
-    other = faster_rcnn(**strides)
+def test_logits_of_another_form(tmp_path):
+    """Seesaw's head has columns for "object or not" beside those of the classes."""
+    seesaw = dict(_delete_=True, type='SeesawLoss', num_classes=3)
+    other = faster_rcnn(roi_head=dict(bbox_head=dict(loss_cls=seesaw)))
     ckpt = save_weights(other, tmp_path / 'teacher.pth')
-    message = r"teacher's RoI extractor .* \[8, 16, 32\] .* on \[4, 8, 16, 32\]"
+    message = 'model.teacher.roi_head.bbox_head.loss_cls is a SeesawLoss, whose logits'
     with pytest.raises(ValueError, match=message):
         make(faster_rcnn(), other, ckpt).init_weights()
 

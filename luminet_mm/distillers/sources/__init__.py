@@ -1,5 +1,12 @@
 from .base import LogitRows, LogitSource
 from .classifier import ClassifierSource
+from .dense import DenseSource
 from .two_stage import TwoStageSource
 
-__all__ = ['ClassifierSource', 'LogitRows', 'LogitSource', 'TwoStageSource']
+__all__ = [
+    'ClassifierSource',
+    'DenseSource',
+    'LogitRows',
+    'LogitSource',
+    'TwoStageSource',
+]

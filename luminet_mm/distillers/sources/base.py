@@ -15,14 +15,10 @@ class LogitRows:
         logits (Tensor, optional): Student logits, shape (N, C), with gradient.
         labels (Tensor, optional): Class index of each row, shape (N,); None
             where the student was given no hard labels.
-        rois (Tensor, optional): For a two-stage detector the box of each row,
-            shape (N, 5): index of the image in the batch, x1, y1, x2, y2 in
-            pixels of the network's input.
     """
 
     logits: Optional[Tensor] = None
     labels: Optional[Tensor] = None
-    rois: Optional[Tensor] = None
 
 
 class LogitSource(metaclass=ABCMeta):
@@ -74,6 +70,9 @@ class LogitSource(metaclass=ABCMeta):
         self, teacher: BaseModel, inputs: Tensor, rows: LogitRows
     ) -> Tensor:
         """The teacher's logits of the rows that the student made.
+
+        A family whose teacher has a say in which rows are compared completes
+        ``rows`` here, when the first teacher is asked.
 
         Args:
             teacher (BaseModel): A frozen model of the family.

@@ -1,5 +1,6 @@
 from contextlib import contextmanager
-from typing import Iterator, Tuple
+from dataclasses import dataclass
+from typing import Iterator, Optional, Tuple
 
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -7,6 +8,18 @@ from torch import Tensor, nn
 from ...compat import is_instance
 from ...registry import LOGIT_SOURCES
 from .base import LogitRows, LogitSource
+
+
+@dataclass
+class RoIRows(LogitRows):
+    """Rows that are RoIs.
+
+    Attributes:
+        rois (Tensor, optional): The box of each row, shape (N, 5): index of the
+            image in the batch, x1, y1, x2, y2 in pixels of the network's input.
+    """
+
+    rois: Optional[Tensor] = None
 
 
 @LOGIT_SOURCES.register_module()
@@ -19,7 +32,8 @@ class TwoStageSource(LogitSource):
     RPN does not run.
 
     Faster R-CNN and what subclasses it (Mask R-CNN, Cascade R-CNN, ...) can be
-    on either side.
+    on either side. RoIs are boxes in the pixels that both models see, so backbones,
+    necks, strides and box regression (class-agnostic or not) may differ.
 
     Args:
         student_stage (int): For a student with several RoI stages (Cascade
@@ -35,30 +49,33 @@ class TwoStageSource(LogitSource):
 
     @classmethod
     def fits(cls, model: BaseModel) -> bool:
-        return is_instance(model, 'mmdet.models', 'TwoStageDetector')
+        # Sparse R-CNN is a two-stage detector only by name: its boxes are queries
+        return is_instance(model, 'mmdet.models', 'TwoStageDetector') and not (
+            is_instance(model.roi_head, 'mmdet.models', 'SparseRoIHead')
+        )
 
     def check(self, student: BaseModel, teacher: BaseModel, key: str) -> None:
-        extractor_S, head_S = self._bbox_modules(student, 'student')
-        extractor_T, head_T = self._bbox_modules(teacher, 'teacher')
+        _, head_S = self._bbox_modules(student, 'student')
+        _, head_T = self._bbox_modules(teacher, 'teacher')
         if head_S.num_classes != head_T.num_classes:
             raise ValueError(
                 f'the student detects {head_S.num_classes} classes (model.student.'
                 f'roi_head.bbox_head.num_classes) and the teacher {head_T.num_classes} '
                 f'({key}.roi_head.bbox_head.num_classes): they must be the same'
             )
-        strides_S, strides_T = extractor_S.featmap_strides, extractor_T.featmap_strides
-        if list(strides_S) != list(strides_T):
-            raise ValueError(
-                "the teacher's RoI extractor works on strides "
-                f'{list(strides_T)} ({key}.roi_head.bbox_roi_extractor.'
-                f"featmap_strides), the student's on {list(strides_S)}: they must be "
-                'the same for their rows to be comparable'
-            )
+        for role, head in (('model.student', head_S), (key, head_T)):
+            if head.custom_cls_channels:
+                raise ValueError(
+                    f'{role}.roi_head.bbox_head.loss_cls is a '
+                    f'{type(head.loss_cls).__name__}, whose logits are not one column '
+                    'for each class and one for background; take a head that is '
+                    'trained by CrossEntropyLoss'
+                )
 
     @contextmanager
-    def observe(self, student: BaseModel, data_samples: list) -> Iterator[LogitRows]:
+    def observe(self, student: BaseModel, data_samples: list) -> Iterator[RoIRows]:
         extractor, head = self._bbox_modules(student, 'student')
-        rows = LogitRows()
+        rows = RoIRows()
 
         def record_rois(module, args):
             rows.rois = args[1]
@@ -81,7 +98,7 @@ class TwoStageSource(LogitSource):
                 handle.remove()
 
     def teacher_logits(
-        self, teacher: BaseModel, inputs: Tensor, rows: LogitRows
+        self, teacher: BaseModel, inputs: Tensor, rows: RoIRows
     ) -> Tensor:
         feats = teacher.extract_feat(inputs)
         roi_head = teacher.roi_head

@@ -1,0 +1,270 @@
+"""Dense detectors: the same priors on both sides, and no more of them than asked."""
+
+import pytest
+import torch
+from tiny import dense, detection_batch, distiller, faster_rcnn, save_weights
+
+from luminet_mm.distillers.sources import DenseSource
+from luminet_mm.distillers.sources.dense import DenseRows
+
+FAMILIES = ['retinanet', 'fcos', 'atss', 'gfl']
+SOFTMAX = dict(loss_cls=dict(_delete_=True, type='CrossEntropyLoss'))
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Builds a distiller whose teacher is of other weights, or of the student's."""
+
+    def build(student, teacher=None, same=False, **source):
+        teacher = teacher or student
+        ckpt = save_weights(teacher, tmp_path / 'teacher.pth', seed=1)
+        source = dict(type='DenseSource', num_rows=50, **source)
+        model = distiller(student, teacher, ckpt, source=source)
+        if same:
+            model.load_state_dict(torch.load(ckpt)['state_dict'])
+        else:
+            model.init_weights()
+        model.train()
+        model.student.eval()  # no running statistics
+        return model
+
+    return build
+
+
+def observe(model, seed=0):
+    """Rows and teacher logits of one step, and what the student's loss was given."""
+    data = model.data_preprocessor(detection_batch(seed=seed), True)
+    calls = []
+    handle = model.student.bbox_head.loss_cls.register_forward_pre_hook(
+        lambda module, args: calls.append(args)
+    )
+    with model.source.observe(model.student, data['data_samples']) as rows:
+        model.student(**data, mode='loss')
+    handle.remove()
+    preds_T = model._teach(data['inputs'], data['data_samples'], rows)
+    return data, rows, preds_T, calls
+
+
+def by_prior(maps, head, index):
+    """Logits of prior ``index`` of each image by counting, shape (B, C)."""
+    for level in maps:
+        height, width = level.shape[2:]
+        priors = level.shape[1] // head.cls_out_channels
+        for y in range(height):
+            for x in range(width):
+                for prior in range(priors):
+                    if index == 0:
+                        first = prior * head.cls_out_channels
+                        return level[:, first : first + head.cls_out_channels, y, x]
+                    index -= 1
+    raise IndexError(index)
+
+
+@pytest.mark.parametrize('name', FAMILIES)
+@pytest.mark.parametrize('rows', ['confident', 'assigned', 'all'])
+def test_own_weights_give_exactly_zero(name, rows, make):
+    model = make(dense(name), same=True, rows=rows)
+    data = model.data_preprocessor(detection_batch(), True)
+    losses = model.loss(**data)
+    assert losses['loss_luminet'] == 0
+    assert losses['loss_kd'] == 0
+    with torch.no_grad():  # and it is no zero by construction
+        model.student.backbone.conv1.weight.mul_(1.5)
+    losses = model.loss(**data)
+    assert losses['loss_luminet'] > 1e-6
+    assert losses['loss_kd'] > 1e-9
+
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_rows_are_those_of_the_students_loss(name, make):
+    """All rows, in upstream's own order, with the labels that upstream assigned."""
+    model = make(dense(name), rows='all')
+    _, rows, preds_T, calls = observe(model)
+    logits = torch.cat([args[0] for args in calls])
+    labels = [args[1][0] if isinstance(args[1], tuple) else args[1] for args in calls]
+    assert torch.equal(rows.logits[:, :3], logits)
+    assert torch.equal(rows.labels, torch.cat(labels))
+    assert (rows.logits[:, 3] == 0).all()  # the background that a sigmoid implies
+    assert (preds_T[:, 3] == 0).all()
+    assert preds_T.shape == rows.logits.shape
+    assert 0 < (rows.labels < 3).sum() < len(rows.labels)
+
+
+@pytest.mark.parametrize('name', ['retinanet', 'gfl'])
+@pytest.mark.parametrize('rows', ['confident', 'assigned'])
+def test_chosen_rows_by_counting(name, rows, make):
+    model = make(dense(name), rows=rows)
+    data, rows, preds_T, _ = observe(model)
+    head = model.student.bbox_head
+    teacher = model.teachers[0].model
+    maps_T = teacher.bbox_head(teacher.extract_feat(data['inputs']))[0]
+    expected = {'S': [], 'T': [], 'labels': []}
+    for index in rows.chosen.any(dim=0).nonzero()[:, 0].tolist():
+        for image in rows.chosen[:, index].nonzero()[:, 0].tolist():
+            expected['S'].append(by_prior(rows.maps, head, index)[image])
+            expected['T'].append(by_prior(maps_T, head, index)[image])
+            expected['labels'].append(rows.assigned[image, index])
+
+    def table(logits, labels):
+        """Rows in an order of their own."""
+        return sorted(torch.cat([logits[:, :3], labels[:, None]], dim=1).tolist())
+
+    labels = torch.stack(expected['labels'])
+    assert len(labels) == 2 * 50
+    assert table(rows.logits, rows.labels) == table(torch.stack(expected['S']), labels)
+    assert table(preds_T, rows.labels) == table(torch.stack(expected['T']), labels)
+
+
+def test_confident_rows_are_the_teachers_best(make):
+    model = make(dense('retinanet'), rows='all')
+    _, everything, _, _ = observe(model)
+    data = model.data_preprocessor(detection_batch(), True)
+    model.source = DenseSource(rows='confident', num_rows=7)
+    _, rows, preds_T, _ = observe(model)
+    teacher = model.teachers[0].model
+    maps = teacher.bbox_head(teacher.extract_feat(data['inputs']))[0]
+    for image in range(2):
+        scores = torch.cat(
+            [m[image].unflatten(0, (-1, 3)).amax(dim=1).flatten() for m in maps]
+        )
+        assert rows.chosen[image].sum() == 7
+        best = preds_T[:, :3].amax(dim=1)
+        assert set(scores.topk(7).values.tolist()) <= set(best.tolist())
+    assert len(everything.logits) > 1000 * len(rows.logits) / 7
+
+
+def test_assigned_rows_hold_every_positive(make):
+    model = make(dense('atss'), rows='assigned')
+    _, rows, _, _ = observe(model)
+    positive = rows.assigned < 3
+    assert positive.sum() > 0
+    assert (positive <= rows.chosen).all()
+    assert rows.chosen.sum(dim=1).tolist() == [50, 50]
+    first = rows.chosen
+    _, rows, _, _ = observe(model)
+    assert not torch.equal(first, rows.chosen)  # the others are drawn anew
+
+
+def test_softmax_head_has_its_own_background(make):
+    cfg = dense('retinanet', bbox_head=SOFTMAX)
+    model = make(cfg, rows='confident')
+    _, rows, preds_T, _ = observe(model)
+    assert model.student.bbox_head.cls_out_channels == 4
+    assert rows.logits.shape == preds_T.shape == (100, 4)
+    assert (rows.logits[:, 3] != 0).any()
+    chosen = preds_T.log_softmax(dim=1)[:, :3].amax(dim=1)
+    model.source = DenseSource(rows='all')
+    _, _, preds_T, _ = observe(model)
+    everything = preds_T.log_softmax(dim=1)[:, :3].amax(dim=1)
+    # 50 of each of two images: at least the best 50 of all are among them
+    assert set(everything.topk(50).values.tolist()) <= set(chosen.tolist())
+
+
+def test_each_part_runs_once_and_learns(make):
+    model = make(dense('gfl'))
+    calls = []
+    for role, detector in (
+        ('student', model.student),
+        ('teacher', model.teachers[0].model),
+    ):
+        for part in ('backbone', 'neck', 'bbox_head'):
+            detector.get_submodule(part).register_forward_hook(
+                lambda *_, name=f'{role}.{part}': calls.append(name)
+            )
+    data = model.data_preprocessor(detection_batch(), True)
+    losses = model.loss(**data)
+    assert sorted(calls) == [
+        f'{role}.{part}'
+        for role in ('student', 'teacher')
+        for part in ('backbone', 'bbox_head', 'neck')
+    ]
+    losses['loss_luminet'].backward()
+    assert model.student.bbox_head.gfl_cls.weight.grad.abs().sum() > 0
+    assert model.student.backbone.conv1.weight.grad.abs().sum() > 0
+    assert model.student.bbox_head.gfl_reg.weight.grad is None
+
+
+def test_teachers_of_another_kind(make):
+    """One prior at each location: ATSS, GFL and FCOS make the same rows."""
+    model = make(dense('gfl'), dense('atss'))
+    data = model.data_preprocessor(detection_batch(), True)
+    assert model.loss(**data)['loss_luminet'] > 0
+
+
+def test_memory_is_bounded(make):
+    """Nothing of the size of all priors times classes is kept for the backward."""
+    model = make(dense('retinanet', num_classes=80), rows='confident')
+    data = model.data_preprocessor(detection_batch(num_classes=80), True)
+    with model.source.observe(model.student, data['data_samples']) as rows:
+        model.student(**data, mode='loss')
+    biggest = max(level.numel() for level in rows.maps)
+    preds_T = model._teach(data['inputs'], data['data_samples'], rows)
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: saved.append(t.numel()) or t, lambda t: t
+    ):
+        model._distill(rows, preds_T)
+    assert max(saved) <= rows.logits.numel() == 2 * 50 * 81 < biggest / 10
+
+
+def test_no_object_at_all(make):
+    model = make(dense('retinanet'), rows='assigned')
+    batch = detection_batch()
+    for sample in batch['data_samples']:
+        sample.gt_instances = sample.gt_instances[:0]
+    losses = model.loss(**model.data_preprocessor(batch, True))
+    assert losses['loss_luminet'].isfinite()
+
+
+@pytest.mark.parametrize(
+    ('teacher', 'message'),
+    [
+        (dense('retinanet', num_classes=4), 'num_classes: 3 of the student .* and 4'),
+        (dense('retinanet', bbox_head=SOFTMAX), 'use_sigmoid_cls: True .* and False'),
+        (
+            dense(
+                'retinanet',
+                bbox_head=dict(
+                    anchor_generator=dict(strides=[4, 8, 16, 32, 64]),
+                ),
+            ),
+            r'strides of the levels: \[\(8, 8\), .* and \[\(4, 4\)',
+        ),
+        (
+            dense(
+                'retinanet', bbox_head=dict(anchor_generator=dict(octave_base_scale=8))
+            ),
+            'priors at each location: .* they must be the same',
+        ),
+        (dense('fcos'), 'priors at each location: .* and .1. of the teacher'),
+        (faster_rcnn(), 'FasterRCNN, which cannot teach a RetinaNet: DenseSource'),
+    ],
+)
+def test_wrong_teacher(teacher, message, make):
+    with pytest.raises(ValueError, match=message):
+        make(dense('retinanet'), teacher)
+
+
+def test_wrong_source():
+    with pytest.raises(ValueError, match="model.source.rows='best' must be one of"):
+        DenseSource(rows='best')
+    with pytest.raises(ValueError, match='model.source.num_rows=0 must be at least 1'):
+        DenseSource(num_rows=0)
+
+
+def test_maps_of_other_sizes(make):
+    model = make(dense('retinanet'))
+    rows = DenseRows(maps=[torch.zeros(1, 27, 4, 4)])
+    with pytest.raises(ValueError, match='maps of the student have the shapes .*pad_s'):
+        model.source.teacher_logits(
+            model.teachers[0].model, torch.zeros(1, 3, 64, 64), rows
+        )
+
+
+def test_head_that_assigns_no_class(make):
+    """VFNet's loss takes a quality for each class, not the index of one."""
+    with pytest.raises(ValueError, match="rows='assigned': VFNetHead does not assign"):
+        observe(make(dense('vfnet'), rows='assigned').train())
+    _, rows, preds_T, _ = observe(make(dense('vfnet')).train())
+    assert rows.labels is None
+    assert rows.logits.shape == preds_T.shape == (100, 4)
