@@ -75,7 +75,7 @@ def random_teacher(tmp_path_factory):
 
 def raw_batch(cfg):
     if cfg.default_scope == 'mmdet':
-        return detection_batch([(64, 64), (60, 50)])
+        return detection_batch([(64, 64), (60, 50)], masks=True)
     return image_batch(num_images=4)
 
 
@@ -88,6 +88,8 @@ def test_takes_a_training_step(name, random_teacher):
     if model.type == 'luminet_mm.LogitDistiller':
         teachers = model.teacher if isinstance(model.teacher, list) else [model.teacher]
         model.teacher, model.teacher_ckpt = zip(*map(random_teacher, teachers))
+        student = load_model_cfg(model.student, 'model.student')
+        model.student = without_downloads(student)
     model = MODELS.build(model)
     model.init_weights()
     model.train()

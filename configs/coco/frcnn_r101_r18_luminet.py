@@ -1,4 +1,4 @@
-_base_ = './frcnn_r18.py'
+_base_ = ['./frcnn_r18.py', '../_base_/detection_methods.py']
 
 model = dict(
     _delete_=True,
@@ -14,10 +14,7 @@ model = dict(
     ),
     # None takes the model zoo's weights of the teacher's cfg_path
     teacher_ckpt=None,
-    distill_losses=dict(
-        # The paper gives no tau and weight for detection
-        loss_luminet=dict(type='luminet_mm.LuminetLoss', tau=1.0, loss_weight=1.0)
-    ),
+    distill_losses={{_base_.luminet}},
     warmup=1000,
     warmup_by_epoch=False,
 )

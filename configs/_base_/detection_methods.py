@@ -1,0 +1,21 @@
+# Distillation losses of the detection pairs: a pair takes LumiNet's by
+# `distill_losses={{_base_.luminet}}`, its rivals stand in for it by
+# `model = {{_base_.kd}}`.
+
+# The paper gives no tau and weight for detection
+luminet = dict(
+    loss_luminet=dict(type='luminet_mm.LuminetLoss', tau=1.0, loss_weight=1.0)
+)
+kd = dict(
+    distill_losses=dict(
+        _delete_=True,
+        loss_kd=dict(type='luminet_mm.KDLoss', tau=1.0, loss_weight=1.0),
+    )
+)
+# tau, alpha and beta of DKD's own detection experiments
+dkd = dict(
+    distill_losses=dict(
+        _delete_=True,
+        loss_dkd=dict(type='luminet_mm.DKDLoss', tau=1.0, alpha=1.0, beta=0.25),
+    )
+)
