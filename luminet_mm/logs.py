@@ -46,3 +46,12 @@ def read_last_validation(work_dir: str) -> Dict[str, float]:
     """The metrics of the last of :func:`read_validations`, or an empty dict."""
     validations = read_validations(work_dir)
     return validations[max(validations)] if validations else {}
+
+
+def read_unit(work_dir: str) -> str:
+    """What a training's validations count: 'epoch', or 'iteration'."""
+    return (
+        'epoch'
+        if any('epoch' in log for log in read_scalars(work_dir))
+        else 'iteration'
+    )

@@ -132,6 +132,26 @@ class LogitDistiller(BaseDistiller):
         ]
         return guides, parameters
 
+    @torch.no_grad()
+    def look(self, inputs: Tensor, data_samples: list) -> Tuple[LogitRows, Tensor]:
+        """The logits that student and teachers make of a batch, not to be trained.
+
+        The student is run as it is, so take a copy of the distiller in eval mode
+        while it is trained: the losses of some heads have a state of their own.
+
+        Args:
+            inputs (Tensor): The student's batch, shape (B, 3, H, W).
+            data_samples (list): Its data samples, with ground truth.
+
+        Returns:
+            tuple[LogitRows, Tensor]: The student's logits and their labels, and the
+            teachers' logits, averaged, shape (N, C).
+        """
+        with self.source.observe(self.student, data_samples) as rows:
+            self.student(inputs, data_samples, mode='loss')
+        preds_T = self._teach(inputs, data_samples, rows)
+        return rows, preds_T
+
 
 def _pair_with_ckpts(
     teacher: Union[dict, Sequence[dict]], ckpt: Union[str, Sequence[str], None]

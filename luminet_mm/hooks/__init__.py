@@ -1,4 +1,5 @@
 from .comparison_hook import ComparisonHook
+from .distill_visualization_hook import DistillVisualizationHook
 from .zero_loss_hook import ZeroLossHook
 
-__all__ = ['ComparisonHook', 'ZeroLossHook']
+__all__ = ['ComparisonHook', 'DistillVisualizationHook', 'ZeroLossHook']

@@ -3,7 +3,8 @@
 Reads ROOT/SEED/NAME, one work dir for each seed and training, and prints a table in
 Markdown: of each NAME the mean and the standard deviation (n - 1) over the seeds of the
 last validation's metrics, and the mean gain over the training that --baseline names.
-The epoch of that validation is shown, since a training may not be at its end.
+The epoch (or iteration) of that validation is shown, since a training may not be at its
+end. Metrics that are fractions, such as COCO's, have four decimals, percentages two.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import statistics
 from glob import glob
 from typing import Dict, List
 
-from luminet_mm.logs import read_validations
+from luminet_mm.logs import read_unit, read_validations
 
 Validations = Dict[int, Dict[str, float]]
 
@@ -28,7 +29,8 @@ def parse_args() -> argparse.Namespace:
         '--metrics',
         nargs='+',
         default=['accuracy/top1', 'accuracy/top5'],
-        help='columns (default: accuracy/top1 accuracy/top5)',
+        help='columns, e.g. coco/bbox_mAP coco/bbox_mAP_50 coco/bbox_mAP_75 '
+        '(default: accuracy/top1 accuracy/top5)',
     )
     parser.add_argument(
         '--curve',
@@ -60,6 +62,11 @@ def last(validations: Validations, metric: str) -> float:
     return validations[max(validations)][metric]
 
 
+def num_digits(values: List[float]) -> int:
+    """Decimals to print: a fraction's are as many as its percentage's, and two."""
+    return 4 if max(values) <= 1 else 2
+
+
 def format_row(
     name: str, seeds: Dict[str, Validations], baseline: dict, metrics: List[str]
 ) -> str:
@@ -68,36 +75,17 @@ def format_row(
     cells = [name, str(len(seeds)), ', '.join(map(str, epochs))]
     for metric in metrics:
         values = [last(validations, metric) for validations in seeds.values()]
-        spread = f' ± {statistics.stdev(values):.2f}' if len(values) > 1 else ''
-        cells.append(f'{statistics.mean(values):.2f}{spread}')
+        digits = num_digits(values)
+        spread = f' ± {statistics.stdev(values):.{digits}f}' if len(values) > 1 else ''
+        cells.append(f'{statistics.mean(values):.{digits}f}{spread}')
     # seeds that both have: the same seed draws the same batches
     gains = [
         last(seeds[seed], metrics[0]) - last(baseline[seed], metrics[0])
         for seed in seeds.keys() & baseline.keys()
     ]
-    cells.append(f'{statistics.mean(gains):+.2f}' if gains else '')
+    digits = num_digits([last(seeds[seed], metrics[0]) for seed in seeds])
+    cells.append(f'{statistics.mean(gains):+.{digits}f}' if gains else '')
     return f'| {" | ".join(cells)} |'
-
-
-def draw(runs: Dict[str, Dict[str, Validations]], metric: str, path: str) -> None:
-    """Draw a metric over the epochs, the range of the seeds as a band."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout='constrained')
-    for name, seeds in runs.items():
-        steps = sorted(set.intersection(*(set(v) for v in seeds.values())))
-        values = [[v[step][metric] for v in seeds.values()] for step in steps]
-        means = [statistics.mean(of_step) for of_step in values]
-        (line,) = axes.plot(steps, means, label=name)
-        low, high = [min(of_step) for of_step in values], [max(v) for v in values]
-        axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.15, lw=0)
-    axes.set(xlabel='epoch', ylabel=metric)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path)
 
 
 def main() -> None:
@@ -112,12 +100,24 @@ def main() -> None:
         )
     baseline = runs.get(args.baseline, {})
     runs = {name: runs[name] for name in names}
-    print(f'| training | seeds | epoch | {" | ".join(args.metrics)} | gain |')
+    for name, seeds in runs.items():
+        logged = set.intersection(*(set(v[max(v)]) for v in seeds.values()))
+        if not logged.issuperset(args.metrics):
+            raise SystemExit(
+                f'--metrics {args.metrics}: the last validations of {name!r} have only '
+                f'{sorted(logged)}'
+            )
+    some = next(iter(runs))
+    unit = read_unit(osp.join(args.root, next(iter(runs[some])), some))
+    print(f'| training | seeds | {unit} | {" | ".join(args.metrics)} | gain |')
     print('|---' * (4 + len(args.metrics)) + '|')
     for name, seeds in runs.items():
         print(format_row(name, seeds, baseline, args.metrics))
     if args.curve:
-        draw(runs, args.metrics[0], args.curve)
+        from luminet_mm.visualization import draw_curves
+
+        repeated = {name: list(seeds.values()) for name, seeds in runs.items()}
+        draw_curves(repeated, args.metrics[0], unit).savefig(args.curve)
 
 
 if __name__ == '__main__':

@@ -75,7 +75,7 @@ class LogitSource(metaclass=ABCMeta):
         ``rows`` here, when the first teacher is asked.
 
         Args:
-            teacher (BaseModel): A frozen model of the family.
+            teacher (BaseModel): A model of the family, in eval mode.
             inputs (Tensor): The batch as the teacher's preprocessor would make
                 it, shape (B, 3, H, W).
             rows (LogitRows): What :meth:`observe` saw.

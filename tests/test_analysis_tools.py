@@ -1,0 +1,210 @@
+"""The tools that show what a training did."""
+
+import json
+import runpy
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from test_tools import ROOT, dump
+from tiny import (
+    cascade_rcnn,
+    classification_run,
+    classifier,
+    detection_run,
+    distilled,
+    faster_rcnn,
+    save_weights,
+)
+
+from luminet_mm.visualization.detections import GAP, HEIGHT, TITLE_HEIGHT
+
+
+@pytest.fixture
+def tool(monkeypatch, capsys):
+    """Runs a tool here, for an import of everything takes long; what it printed."""
+
+    def run(name, *arguments):
+        path = f'{ROOT}/tools/analysis_tools/{name}'
+        monkeypatch.setattr(sys, 'argv', [path, *map(str, arguments)])
+        capsys.readouterr()
+        runpy.run_path(path, run_name='__main__')
+        return capsys.readouterr().out
+
+    return run
+
+
+def halves(path):
+    """Before and after."""
+    picture = cv2.imread(str(path))
+    middle = len(picture) // 2
+    return picture[:middle], picture[middle:]
+
+
+def matrices(half):
+    """Without the title above and the statistics below."""
+    return half[84 : len(half) // 2]
+
+
+def teachers(half):
+    """The matrix at the left."""
+    return matrices(half)[:, : half.shape[1] // 4]
+
+
+def test_perception_before_and_after(tool, tmp_path):
+    teacher = save_weights(classifier(), tmp_path / 'teacher.pth', seed=5)
+    student = save_weights(classifier(), tmp_path / 'student.pth', seed=6)
+    model = distilled(classifier(), classifier(), teacher)
+    cfg = classification_run(model, tmp_path, tmp_path / 'run')
+    config = dump(cfg, tmp_path / 'distillation.py')
+    drawn = {}
+    for name, before in (
+        ('untrained', []),
+        ('same', ['--before', student]),
+    ):
+        out = tmp_path / f'{name}.png'
+        options = [*before, '--batch-size', 8, '--out', out]
+        log = tool('draw_perception.py', config, student, *options)
+        assert f'perception: {out}' in log
+        drawn[name] = halves(out)
+    same_before, same_after = drawn['same']
+    assert np.array_equal(matrices(same_before), matrices(same_after))
+    # trained or not, the teacher and the trained student are the same
+    before, after = drawn['untrained']
+    assert np.array_equal(matrices(after), matrices(same_after))
+    assert np.array_equal(teachers(before), teachers(after))
+    assert not np.array_equal(matrices(before), matrices(after))
+    # the same picture went to the visualizer's backends
+    stored = list((tmp_path / 'run').glob('*/vis_data/vis_image/perception_0.png'))
+    assert len(stored) >= 1
+
+    plain = dump(
+        classification_run(classifier(), tmp_path, tmp_path / 'x'), tmp_path / 'p.py'
+    )
+    with pytest.raises(SystemExit, match='only a LogitDistiller has a teacher'):
+        tool('draw_perception.py', plain, student)
+
+
+def test_perception_on_the_same_rois(tool, tmp_path):
+    """Of a detector, too; but not where a student's logits are not a teacher's."""
+    cfg = faster_rcnn()
+    teacher = save_weights(cfg, tmp_path / 'teacher.pth', seed=5)
+    student = save_weights(cfg, tmp_path / 'student.pth', seed=6)
+    run = detection_run(distilled(cfg, cfg, teacher), tmp_path, tmp_path / 'run')
+    batches = dict(type='AspectRatioBatchSampler')  # as all configs of mmdet
+    run['train_dataloader']['batch_sampler'] = batches
+    config = dump(run, tmp_path / 'distillation.py')
+    out = tmp_path / 'out.png'
+    tool('draw_perception.py', config, student, '--out', out)
+    before, after = halves(out)
+    assert np.array_equal(teachers(before), teachers(after))
+    assert not np.array_equal(matrices(before), matrices(after))
+
+    cfg = cascade_rcnn()
+    student = save_weights(cfg, tmp_path / 'cascade.pth', seed=6)
+    stages = dict(type='TwoStageSource', student_stage=1)
+    model = distilled(cfg, cfg, student, source=stages)
+    config = dump(detection_run(model, tmp_path, tmp_path / 'run'), tmp_path / 'c.py')
+    with pytest.raises(SystemExit, match='student_stage and teacher_stage .* differ'):
+        tool('draw_perception.py', config, student)
+
+
+def test_detections_of_all(tool, tmp_path):
+    cfg = faster_rcnn(test_cfg=dict(rcnn=dict(score_thr=0.0, max_per_img=5)))
+    ckpts = {
+        name: save_weights(cfg, tmp_path / f'{name}.pth', seed=seed)
+        for seed, name in enumerate(('teacher', 'distilled'))
+    }
+    run = detection_run(
+        distilled(cfg, cfg, ckpts['teacher']), tmp_path, tmp_path / 'run'
+    )
+    config = dump(run, tmp_path / 'distillation.py')
+
+    def columns(*options):
+        out = tmp_path / 'out.png'
+        tool(
+            'draw_detections.py', config, *options, '--out', out,
+            '--num-images', 2, '--score-thr', 0.0,
+        )  # fmt: skip
+        sheet = cv2.imread(str(out))[TITLE_HEIGHT:]
+        width = round(128 * HEIGHT / 96) + GAP  # of the wider image
+        assert sheet.shape[0] == 2 * (HEIGHT + GAP)
+        assert sheet.shape[1] % width == 0
+        return np.split(sheet, sheet.shape[1] // width, axis=1)
+
+    distinct = columns(ckpts['distilled'])
+    assert len(distinct) == 3
+    for index, one in enumerate(distinct):
+        assert not any(np.array_equal(one, other) for other in distinct[:index])
+    # the same weights find the same wherever they are
+    truth, teacher, student = distinct
+    swapped = columns(ckpts['teacher'], '--student-ckpt', ckpts['distilled'])
+    for one, other in zip(swapped, (truth, teacher, student, teacher)):
+        assert np.array_equal(one, other)
+    assert list((tmp_path / 'run').glob('*/vis_data/vis_image/detections_0.png'))
+    with pytest.raises(RuntimeError, match='size mismatch|Missing key'):
+        bad = save_weights(faster_rcnn(5), tmp_path / 'bad.pth')
+        columns(bad)
+
+
+def log_validations(work_dir, validations, unit='iter'):
+    """Scalars as the runner writes them: COCO's metrics of each iteration."""
+    path = work_dir / '20260101_000000' / 'vis_data' / 'scalars.json'
+    path.parent.mkdir(parents=True)
+    lines = [
+        {'loss': 1.0, 'iter': 5, 'step': 5, **({'epoch': 1} if unit == 'epoch' else {})}
+    ]
+    for step, value in validations.items():
+        lines.append(
+            {
+                'coco/bbox_mAP': value,
+                'coco/bbox_mAP_50': 2 * value,
+                'coco/bbox_mAP_75': value / 2,
+                'step': step,
+            }
+        )
+    path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+
+
+def test_compares_seeds_of_detectors(tool, tmp_path):
+    for seed, values in enumerate(((0.301, 0.312), (0.305, 0.309))):
+        for name, value in zip(('alone', 'luminet'), values):
+            log_validations(tmp_path / f'seed{seed}' / name, {50: 0.1, 100: value})
+    compare = ['compare_seeds.py', tmp_path, '--baseline', 'alone']
+    names = [f'coco/bbox_mAP{suffix}' for suffix in ('', '_50', '_75')]
+    curve = tmp_path / 'curve.svg'
+    table = tool(*compare, '--metrics', *names, '--curve', curve).strip().splitlines()
+    assert table == [
+        '| training | seeds | iteration | coco/bbox_mAP | coco/bbox_mAP_50 | '
+        'coco/bbox_mAP_75 | gain |',
+        '|---|---|---|---|---|---|---|',
+        '| alone | 2 | 100 | 0.3030 ± 0.0028 | 0.6060 ± 0.0057 | 0.1515 ± 0.0014 | '
+        '+0.0000 |',
+        '| luminet | 2 | 100 | 0.3105 ± 0.0021 | 0.6210 ± 0.0042 | 0.1552 ± 0.0011 | '
+        '+0.0075 |',
+    ]
+    assert '</svg>' in curve.read_text()
+    with pytest.raises(SystemExit, match=r"have only \['coco/bbox_mAP', "):
+        tool(*compare)
+
+
+def test_draws_curves_of_any_work_dirs(tool, capsys, tmp_path):
+    for name, values in (('a/run', {1: 0.1, 2: 0.2}), ('b/run', {1: 0.2, 2: 0.3})):
+        log_validations(tmp_path / name, values)
+    draw = ['draw_curves.py', tmp_path / 'curves.png']
+    dirs = [tmp_path / 'a/run', tmp_path / 'b/run']
+    tool(*draw, *dirs, '--names', 'one', 'two')
+    one = cv2.imread(str(tmp_path / 'curves.png'))
+    tool(*draw, dirs[0], '--metric', 'coco/bbox_mAP_50')
+    assert not np.array_equal(one, cv2.imread(str(tmp_path / 'curves.png')))
+    with pytest.raises(SystemExit, match="no validation with 'coco/AP', only"):
+        tool(*draw, dirs[0], '--metric', 'coco/AP')
+    with pytest.raises(SystemExit, match='none.* has no validation with'):
+        tool(*draw, tmp_path / 'none')
+    with pytest.raises(SystemExit):
+        tool(*draw, *dirs)  # both are called run
+    assert 'name each of' in capsys.readouterr().err
+    log_validations(tmp_path / 'c', {1: 0.5}, 'epoch')
+    with pytest.raises(SystemExit, match='some of the trainings count epochs'):
+        tool(*draw, dirs[0], tmp_path / 'c')

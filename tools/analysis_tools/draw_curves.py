@@ -1,0 +1,54 @@
+"""Draw a validation metric of several trainings over their time, in one plot.
+
+Of a training that is repeated with several seeds, tools/analysis_tools/compare_seeds.py
+draws mean and range.
+"""
+
+import argparse
+import os.path as osp
+
+from luminet_mm.logs import read_unit, read_validations
+from luminet_mm.visualization import draw_curves
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('out', help='file to write, e.g. curves.svg or curves.png')
+    parser.add_argument('work_dirs', nargs='+', help='work dirs of the trainings')
+    parser.add_argument(
+        '--metric',
+        default='coco/bbox_mAP',
+        help='its name in the log (default: coco/bbox_mAP)',
+    )
+    parser.add_argument(
+        '--names', nargs='+', help='titles (default: names of the work dirs)'
+    )
+    args = parser.parse_args()
+    if args.names is None:
+        args.names = [osp.basename(osp.abspath(path)) for path in args.work_dirs]
+    if len(set(args.names)) != len(args.work_dirs):
+        parser.error(f'--names {args.names}: name each of {args.work_dirs} differently')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    runs = {}
+    for name, work_dir in zip(args.names, args.work_dirs):
+        validations = read_validations(work_dir)
+        logged = sorted(set().union(*validations.values()))
+        if args.metric not in logged:
+            raise SystemExit(
+                f'{work_dir!r} has no validation with {args.metric!r}, only {logged}'
+            )
+        runs[name] = [validations]
+    units = sorted({read_unit(work_dir) for work_dir in args.work_dirs})
+    if len(units) > 1:
+        raise SystemExit('some of the trainings count epochs and some iterations')
+    draw_curves(runs, args.metric, units[0]).savefig(args.out)
+
+
+if __name__ == '__main__':
+    main()

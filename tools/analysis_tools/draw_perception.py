@@ -1,0 +1,132 @@
+"""Draw the perceptions of teacher and student on a batch, before and after training.
+
+The matrices of Figure 3 of the paper: rows are images, or what is distilled of a
+detector (RoIs, priors), in the order of their labels; columns are classes. Both
+pictures are of the same rows, those of the trained student, so that what differs is
+the student.
+
+The picture goes to the backends of the config's visualizer as 'perception', and to
+--out as a file.
+"""
+
+import argparse
+import copy
+import os.path as osp
+
+import mmcv
+import numpy as np
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.dataset import pseudo_collate
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
+
+from luminet_mm.config import merge_cfg_options
+from luminet_mm.distillers import LogitDistiller
+from luminet_mm.rng import forked_rng
+from luminet_mm.visualization import draw_perceptions
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file of the distillation')
+    parser.add_argument('checkpoint', help='checkpoint of the trained student')
+    parser.add_argument(
+        '--before',
+        metavar='CHECKPOINT',
+        help='an earlier one to compare with (default: the untrained student)',
+    )
+    parser.add_argument(
+        '--batch-size',
+        type=int,
+        help='images, spread evenly over the training set (default: as in training)',
+    )
+    parser.add_argument(
+        '--max-rows', type=int, default=160, help='rows to show (default: 160)'
+    )
+    parser.add_argument('--out', metavar='FILE', help='write the picture to this file')
+    parser.add_argument('--work-dir', help='folder of logs and pictures')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='settings to override, e.g. model.teacher_ckpt=t.pth data_root=coco/',
+    )
+    return parser.parse_args()
+
+
+def read_batch(dataset: Dataset, size: int) -> dict:
+    """Images spread evenly over a data set, since many are sorted by class.
+
+    Args:
+        dataset (Dataset): The training's.
+        size (int): How many.
+
+    Returns:
+        dict: A batch as a loader's, its images as a list.
+    """
+    indices = np.linspace(0, len(dataset) - 1, size).astype(int).tolist()
+    return pseudo_collate([dataset[index] for index in indices])
+
+
+@torch.no_grad()
+def main() -> None:
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    merge_cfg_options(cfg, args.cfg_options)
+    name = osp.splitext(osp.basename(args.config))[0]
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
+    runner = Runner.from_cfg(cfg)
+    model = runner.model
+    if not isinstance(model, LogitDistiller):
+        raise SystemExit(
+            f'{args.config}: model is a {type(model).__name__}, and only a '
+            'LogitDistiller has a teacher; name the config of a distillation'
+        )
+    model.init_weights()
+    if args.before:
+        runner.load_checkpoint(args.before, strict=True)
+    before = copy.deepcopy(model.student).eval()
+    runner.load_checkpoint(args.checkpoint, strict=True)
+    model.eval()
+
+    dataset = runner.build_dataloader(cfg.train_dataloader).dataset
+    size = args.batch_size or cfg.train_dataloader.batch_size
+    with forked_rng(next(model.parameters()).device):  # the same rows each time
+        data = model.data_preprocessor(read_batch(dataset, size), False)
+        rows, preds_T = model.look(**data)
+    preds_before, preds_after = (
+        model.source.teacher_logits(student, data['inputs'], rows)
+        for student in (before, model.student)
+    )
+    if not torch.allclose(preds_after, rows.logits, rtol=1e-3, atol=1e-3):
+        raise SystemExit(
+            f'{args.config}: model.source takes other logits of a teacher than of a '
+            'student (student_stage and teacher_stage of a Cascade R-CNN differ), so '
+            'two students cannot be compared on the same rows'
+        )
+    titles = args.before or 'untrained student', args.checkpoint
+    picture = np.concatenate(
+        [
+            draw_perceptions(
+                preds_S,
+                preds_T,
+                rows.labels,
+                dataset.metainfo.get('classes'),
+                title=f'{title}\n{model.source}',
+                max_rows=args.max_rows,
+            )
+            for title, preds_S in zip(titles, (preds_before, preds_after))
+        ]
+    )
+    runner.visualizer.add_image('perception', picture)
+    if args.out:
+        mmcv.imwrite(picture[..., ::-1], args.out)
+    print(f'perception: {args.out or runner.log_dir}')
+
+
+if __name__ == '__main__':
+    main()
