@@ -48,6 +48,24 @@ def read_last_validation(work_dir: str) -> Dict[str, float]:
     return validations[max(validations)] if validations else {}
 
 
+def read_last_test(work_dir: str) -> Dict[str, float]:
+    """Read the metrics of a test from mmengine's log.
+
+    Args:
+        work_dir (str): Work dir of the test, e.g. ``tools/test.py --work-dir``; of
+            several tests the last one counts.
+
+    Returns:
+        dict[str, float]: Metrics by their names in the log; empty without a test.
+    """
+    # START/START.json, both the time of the start
+    paths = sorted(glob(osp.join(work_dir, '[0-9]*', '[0-9]*.json')))
+    if not paths:
+        return {}
+    with open(paths[-1]) as f:
+        return {key: value for key, value in json.load(f).items() if '/' in key}
+
+
 def read_unit(work_dir: str) -> str:
     """What a training's validations count: 'epoch', or 'iteration'."""
     return (

@@ -4,7 +4,8 @@ Reads ROOT/SEED/NAME, one work dir for each seed and training, and prints a tabl
 Markdown: of each NAME the mean and the standard deviation (n - 1) over the seeds of the
 last validation's metrics, and the mean gain over the training that --baseline names.
 The epoch (or iteration) of that validation is shown, since a training may not be at its
-end. Metrics that are fractions, such as COCO's, have four decimals, percentages two.
+end; with --test the metrics are those of the last test that logged to the work dir.
+Metrics that are fractions, such as COCO's, have four decimals, percentages two.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import statistics
 from glob import glob
 from typing import Dict, List
 
-from luminet_mm.logs import read_unit, read_validations
+from luminet_mm.logs import read_last_test, read_unit, read_validations
 
 Validations = Dict[int, Dict[str, float]]
 
@@ -37,21 +38,35 @@ def parse_args() -> argparse.Namespace:
         metavar='FILE',
         help='also draw the first metric over the epochs, mean and range of the seeds',
     )
-    return parser.parse_args()
+    parser.add_argument(
+        '--test',
+        action='store_true',
+        help='compare the tests by tools/test.py --work-dir, not the validations',
+    )
+    args = parser.parse_args()
+    if args.test and args.curve:
+        parser.error('--curve: a test has no curve, leave --test out')
+    return args
 
 
-def read_runs(root: str) -> Dict[str, Dict[str, Validations]]:
-    """All trainings below the root that were validated.
+def read_runs(root: str, test: bool = False) -> Dict[str, Dict[str, Validations]]:
+    """All trainings below the root that were validated, or tested.
 
     Args:
         root (str): Folder with one folder for each seed.
+        test (bool): Whether to read the last test in place of the validations.
+            Defaults to False.
 
     Returns:
         dict: Name of the training -> name of the seed -> its validations.
     """
     runs: Dict[str, Dict[str, Validations]] = {}
     for folder in sorted(glob(osp.join(root, '*', '*'))):
-        validations = read_validations(folder)
+        if test:
+            metrics = read_last_test(folder)
+            validations = {'last': metrics} if metrics else {}
+        else:
+            validations = read_validations(folder)
         if validations:
             seed, name = folder.split(osp.sep)[-2:]
             runs.setdefault(name, {})[seed] = validations
@@ -90,13 +105,14 @@ def format_row(
 
 def main() -> None:
     args = parse_args()
-    runs = read_runs(args.root)
+    runs = read_runs(args.root, args.test)
     names = args.names or list(runs)
     wanted = names if args.baseline is None else [*names, args.baseline]
     missing = [name for name in wanted if name not in runs]
     if missing or not runs:
         raise SystemExit(
-            f'{args.root!r} has no validated training {missing}, only {list(runs)}'
+            f'{args.root!r} has no {"tested" if args.test else "validated"} training '
+            f'{missing}, only {list(runs)}'
         )
     baseline = runs.get(args.baseline, {})
     runs = {name: runs[name] for name in names}
@@ -109,6 +125,7 @@ def main() -> None:
             )
     some = next(iter(runs))
     unit = read_unit(osp.join(args.root, next(iter(runs[some])), some))
+    unit = 'test' if args.test else unit
     print(f'| training | seeds | {unit} | {" | ".join(args.metrics)} | gain |')
     print('|---' * (4 + len(args.metrics)) + '|')
     for name, seeds in runs.items():
