@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.hub import get_config
+from pages import edit, replace, run_block, without_luminet
 from test_tools import ROOT, metrics, tool, weights
 from tiny import build, save_weights
 
+PAGE = 'classification.md'
 UPSTREAM = osp.join(osp.dirname(mmpretrain.__file__), '.mim', 'tools')
 CLASSES = ('blue', 'green', 'red')  # the order of OpenCV's channels
 # A zoo model for each role, and how to narrow it
@@ -43,15 +45,6 @@ def draw(root, images_per_class=8, size=40):
                 cv2.imwrite(str(folder / f'{index:03}.jpg'), image)
 
 
-def edit(path, **changes):
-    """Set top-level names of a config file, as in an editor."""
-    text = path.read_text()
-    for name, value in changes.items():
-        text, found = re.subn(f'(?m)^{name} = .*$', f'{name} = {value}', text)
-        assert found == 1, f'{path} sets {name!r} {found} times'
-    path.write_text(text)
-
-
 def narrow(role, num_classes):
     """What changes the zoo's model of a role into a small one."""
     _, backbone, head = MODELS[role]
@@ -69,17 +62,14 @@ def project(tmp_path, monkeypatch):
     shutil.copytree(osp.join(ROOT, 'configs', 'image_folder'), configs)
     data = configs / 'folder_data.py'
     edit(data, data_root="'data/flowers/'", num_classes=len(CLASSES), max_epochs=1)
-    text = data.read_text()
-    for old, new in (
+    replace(
+        data,
         ('224', '32'),
         ('256', '36'),
         ('batch_size=64', 'batch_size=8'),
         ('num_workers=4', 'num_workers=0'),
         ('persistent_workers=True', 'persistent_workers=False'),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    data.write_text(text)
+    )
     for role, (zoo, _, _) in MODELS.items():
         # The zoo's weights are for ImageNet's classes: their last layer cannot fit
         zoo_model = dict(cfg_path=zoo, _scope_='mmpretrain', **narrow(role, 1000))
@@ -92,22 +82,9 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run_the_page(word):
-    """Run the page's only block of Python with this word, and give what it prints."""
-    with open(osp.join(ROOT, 'docs', 'classification.md')) as page:
-        blocks = re.findall(r'```python\n(.*?)```', page.read(), flags=re.DOTALL)
-    (block,) = [block for block in blocks if word in block]
-    printed = []
-    exec(
-        block.replace('epoch_50', 'epoch_1'),
-        dict(print=lambda *what: printed.append(' '.join(map(str, what)))),
-    )
-    return printed
-
-
 def test_from_a_folder_to_a_student(project):
     counts = f'24 images, 3 classes {CLASSES}'
-    assert run_the_page('CustomDataset') == [f'train {counts}', f'val {counts}']
+    assert run_block(PAGE, 'CustomDataset') == [f'train {counts}', f'val {counts}']
 
     log = tool('train.py', 'configs/flowers/folder_teacher.py', cwd=project)
     assert 'size mismatch for head.fc.weight' in log
@@ -133,23 +110,20 @@ def test_from_a_folder_to_a_student(project):
     model = build(dict(student.model, data_preprocessor=student.data_preprocessor))
     model.load_state_dict(weights(checkpoint.parent), strict=True)
 
-    absent = project / 'absent'
-    absent.mkdir()
-    (absent / 'luminet_mm.py').write_text('raise ImportError("not installed here")')
     tool(
         f'{UPSTREAM}/test.py', 'configs/flowers/folder_student.py', checkpoint,
-        '--work-dir', 'tested', cwd=project, PYTHONPATH=str(absent),
+        '--work-dir', 'tested', cwd=project, **without_luminet(project),
     )  # fmt: skip
     tested = metrics(project / 'tested')['accuracy/top1']
     assert f'distilled student {tested:.4g} ' in log
 
     shutil.copy('data/flowers/val/red/000.jpg', 'photo.jpg')
-    (name,) = run_the_page('Inferencer')
+    (name,) = run_block(PAGE, 'Inferencer')
     assert name in CLASSES
 
 
 def test_finds_a_models_weights():
-    load_from = run_the_page('pretrained=True')[0]
+    load_from = run_block(PAGE, 'pretrained=True')[0]
     assert re.fullmatch(r'https://\S+/resnet34_8xb32_in1k_\S+\.pth', load_from)
 
 
