@@ -288,8 +288,8 @@ def _labels_for(name: str, loss: nn.Module, labels: Optional[Tensor]) -> dict:
     if labels is None and parameter.default is parameter.empty:
         raise ValueError(
             f'model.distill_losses.{name}: {type(loss).__name__} needs a class index '
-            'for each sample, but the student is given none: take another loss or, where '
-            'mixup or CutMix soften the labels, remove batch_augments from '
-            'model.student.data_preprocessor'
+            'for each sample, but the student is given none: take another loss, or '
+            'remove batch_augments from model.student.data_preprocessor where mixup or '
+            'CutMix soften the labels'
         )
     return dict(gt_labels=labels)
