@@ -1,23 +1,9 @@
-_base_ = [
-    'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
-    '../_base_/detection_methods.py',
-]
+_base_ = './frcnn_x101_r50_luminet.py'
 
 model = dict(
-    _delete_=True,
-    type='luminet_mm.LogitDistiller',
-    student=dict(cfg_path='mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'),
-    teacher=dict(
+    teacher=dict(  # 45.6 AP
         cfg_path='mmdet::cascade_rcnn/cascade-mask-rcnn_x101-64x4d_fpn_20e_coco.py'
     ),
-    teacher_ckpt=None,  # the model zoo's weights, 45.6 AP; the student alone has 37.4
     # As the student's RoIs, the first stage's are straight from an RPN
     source=dict(type='TwoStageSource', teacher_stage=0),
-    distill_losses={{_base_.luminet}},
-    warmup=1000,
-    warmup_by_epoch=False,
 )
-custom_hooks = [
-    dict(type='luminet_mm.ZeroLossHook'),
-    dict(type='luminet_mm.ComparisonHook'),
-]
