@@ -63,7 +63,10 @@ def read_last_test(work_dir: str) -> Dict[str, float]:
     if not paths:
         return {}
     with open(paths[-1]) as f:
-        return {key: value for key, value in json.load(f).items() if '/' in key}
+        # only the first document: every process of a distributed test writes the file,
+        # and a longer one's end may be left behind it
+        metrics, _ = json.JSONDecoder().raw_decode(f.read())
+    return {key: value for key, value in metrics.items() if '/' in key}
 
 
 def read_unit(work_dir: str) -> str:

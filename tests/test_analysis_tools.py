@@ -190,14 +190,15 @@ def test_compares_seeds_of_detectors(tool, tmp_path):
 
 
 def test_compares_tests(tool, tmp_path):
-    """Of two tests of a work dir the later one; validations are not looked at."""
+    """Of two tests of a work dir the later one, also if two processes wrote its file at
+    once; validations are not looked at."""
     for seed, value in enumerate((0.2, 0.3)):
         work_dir = tmp_path / f'seed{seed}' / 'luminet'
         log_validations(work_dir, {1: 0.9})
         for start, logged in (('20260102_000000', value), ('20260101_000000', 0.8)):
             (work_dir / start).mkdir(exist_ok=True)
             metrics = {'coco/bbox_mAP': logged, 'data_time': 0.1}
-            (work_dir / start / f'{start}.json').write_text(json.dumps(metrics))
+            (work_dir / start / f'{start}.json').write_text(json.dumps(metrics) + '}')
     table = tool('compare_seeds.py', tmp_path, '--test', '--metrics', 'coco/bbox_mAP')
     assert table.splitlines()[2] == '| luminet | 2 | last | 0.2500 ± 0.0707 |  |'
     with pytest.raises(SystemExit, match='no tested training'):

@@ -1,7 +1,5 @@
 """The command-line tools, run as a user runs them, on the CPU."""
 
-import glob
-import json
 import os
 import os.path as osp
 import socket
@@ -25,6 +23,7 @@ from tiny import (
 )
 
 from luminet_mm.config import load_model_cfg
+from luminet_mm.logs import read_last_test
 
 ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
 UPSTREAM = osp.join(osp.dirname(mmdet_file), '.mim', 'tools')
@@ -59,12 +58,6 @@ def dump(cfg, path):
 
 def weights(work_dir, name='epoch_1.pth'):
     return torch.load(osp.join(work_dir, name), map_location='cpu')['state_dict']
-
-
-def metrics(work_dir):
-    (path,) = glob.glob(f'{work_dir}/*/*.json')
-    with open(path) as file:
-        return json.loads(file.readlines()[-1])
 
 
 @pytest.mark.parametrize('loss', ['KDLoss', 'LuminetLoss'])
@@ -147,8 +140,8 @@ def test_detection_from_training_to_upstreams_test_tool(tmp_path):
         boxes = {r['img_id']: r['pred_instances'] for r in mmengine.load(out)}
         assert len(boxes) == 4
         assert all(len(found['scores']) == 100 for found in boxes.values())
-        coco = {k: v for k, v in metrics(tmp_path / name).items() if 'coco' in k}
-        assert len(coco) == 6
+        coco = read_last_test(tmp_path / name)
+        assert len(coco) == 6 and all('coco' in key for key in coco)
         results[name] = dict(coco=coco, boxes=boxes)
     for result in results.values():
         assert result['coco'] == results['ours']['coco']
