@@ -12,11 +12,11 @@ import argparse
 import os.path as osp
 import statistics
 from glob import glob
-from typing import Dict, List
+from typing import Dict, Union
 
 from luminet_mm.logs import read_last_test, read_unit, read_validations
 
-Validations = Dict[int, Dict[str, float]]
+Validations = Dict[Union[int, str], Dict[str, float]]  # a test is the 'last'
 
 
 def parse_args() -> argparse.Namespace:
@@ -77,29 +77,29 @@ def last(validations: Validations, metric: str) -> float:
     return validations[max(validations)][metric]
 
 
-def num_digits(values: List[float]) -> int:
+def num_digits(runs: Dict[str, Dict[str, Validations]], metric: str) -> int:
     """Decimals to print: a fraction's are as many as its percentage's, and two."""
+    values = [last(seed, metric) for seeds in runs.values() for seed in seeds.values()]
     return 4 if max(values) <= 1 else 2
 
 
 def format_row(
-    name: str, seeds: Dict[str, Validations], baseline: dict, metrics: List[str]
+    name: str, seeds: Dict[str, Validations], baseline: dict, digits: Dict[str, int]
 ) -> str:
-    """One line of the table."""
+    """One line of the table, with the decimals of each metric."""
     epochs = sorted({max(validations) for validations in seeds.values()})
     cells = [name, str(len(seeds)), ', '.join(map(str, epochs))]
-    for metric in metrics:
+    for metric, n in digits.items():
         values = [last(validations, metric) for validations in seeds.values()]
-        digits = num_digits(values)
-        spread = f' ± {statistics.stdev(values):.{digits}f}' if len(values) > 1 else ''
-        cells.append(f'{statistics.mean(values):.{digits}f}{spread}')
+        spread = f' ± {statistics.stdev(values):.{n}f}' if len(values) > 1 else ''
+        cells.append(f'{statistics.mean(values):.{n}f}{spread}')
+    metric, n = next(iter(digits.items()))
     # seeds that both have: the same seed draws the same batches
     gains = [
-        last(seeds[seed], metrics[0]) - last(baseline[seed], metrics[0])
+        last(seeds[seed], metric) - last(baseline[seed], metric)
         for seed in seeds.keys() & baseline.keys()
     ]
-    digits = num_digits([last(seeds[seed], metrics[0]) for seed in seeds])
-    cells.append(f'{statistics.mean(gains):+.{digits}f}' if gains else '')
+    cells.append(f'{statistics.mean(gains):+.{n}f}' if gains else '')
     return f'| {" | ".join(cells)} |'
 
 
@@ -123,13 +123,14 @@ def main() -> None:
                 f'--metrics {args.metrics}: the last validations of {name!r} have only '
                 f'{sorted(logged)}'
             )
-    some = next(iter(runs))
-    unit = read_unit(osp.join(args.root, next(iter(runs[some])), some))
+    name, seeds = next(iter(runs.items()))
+    unit = read_unit(osp.join(args.root, next(iter(seeds)), name))
     unit = 'test' if args.test else unit
     print(f'| training | seeds | {unit} | {" | ".join(args.metrics)} | gain |')
     print('|---' * (4 + len(args.metrics)) + '|')
+    digits = {metric: num_digits(runs, metric) for metric in args.metrics}
     for name, seeds in runs.items():
-        print(format_row(name, seeds, baseline, args.metrics))
+        print(format_row(name, seeds, baseline, digits))
     if args.curve:
         from luminet_mm.visualization import draw_curves
 
