@@ -147,10 +147,8 @@ class LogitDistiller(BaseDistiller):
             tuple[LogitRows, Tensor]: The student's logits and their labels, and the
             teachers' logits, averaged, shape (N, C).
         """
-        with self.source.observe(self.student, data_samples) as rows:
-            self.student(inputs, data_samples, mode='loss')
-        preds_T = self._teach(inputs, data_samples, rows)
-        return rows, preds_T
+        _, rows = self._observed_loss(self.student, inputs, data_samples)
+        return rows, self._teach(inputs, data_samples, rows)
 
 
 def _pair_with_ckpts(

@@ -69,7 +69,7 @@ class LogitSource(metaclass=ABCMeta):
     def teacher_logits(
         self, teacher: BaseModel, inputs: Tensor, rows: LogitRows
     ) -> Tensor:
-        """The teacher's logits of the rows that the student made.
+        """The teacher's logits of the rows that the student made, without gradient.
 
         A family whose teacher has a say in which rows are compared completes
         ``rows`` here, when the first teacher is asked.
