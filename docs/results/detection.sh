@@ -26,9 +26,8 @@ train() {
         [ -e "$dir/epoch_16.pth" ] ||
             python tools/train.py "configs/bccd/$3.py" --work-dir "$dir" --resume \
                 --cfg-options data_root="$DATA" randomness.seed="$1" "${@:4}"
-        python tools/test.py "configs/bccd/$([ "$2" = $TEACHER ] && echo $TEACHER ||
-            echo $STUDENT).py" "$dir/epoch_16.pth" --work-dir "$dir" \
-            --cfg-options data_root="$DATA"
+        python tools/test.py "configs/bccd/$3.py" "$dir/epoch_16.pth" \
+            --work-dir "$dir" --cfg-options data_root="$DATA"
     } >>"$dir/train.log" 2>&1 && touch "$dir/tested" || echo "$dir failed, see train.log"
 }
 
