@@ -3,12 +3,6 @@
 _base_ = './bccd_16e.py'
 
 data_root = 'data/coco128/'
-_val = dict(
-    data_root=data_root,
-    ann_file='annotations/instances_val2017.json',
-    data_prefix=dict(img='val2017/'),
-    metainfo=dict(_delete_=True),
-)
 train_dataloader = dict(
     dataset=dict(
         data_root=data_root,
@@ -24,8 +18,15 @@ train_dataloader = dict(
         ],
     ),
 )
-val_dataloader = dict(dataset=_val)
-test_dataloader = dict(dataset=_val)
+val_dataloader = dict(
+    dataset=dict(
+        data_root=data_root,
+        ann_file='annotations/instances_val2017.json',
+        data_prefix=dict(img='val2017/'),
+        metainfo=dict(_delete_=True),
+    ),
+)
+test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/instances_val2017.json')
 test_evaluator = val_evaluator
 

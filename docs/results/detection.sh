@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
-# Faster R-CNN on BCCD: a student of a quarter of its teacher's width, alone and by
-# three methods, and LumiNet's settings; trained on train, tuned on val, and tested.
-# Usage: docs/results/detection.sh BCCD_FOLDER [WORK_DIR]
+# Faster R-CNN with few images: a student of a quarter of its teacher's width, alone and
+# by three methods, and LumiNet's settings; trained on train, tuned on val, and tested.
+# Usage: docs/results/detection.sh bccd|coco128 DATA_FOLDER [WORK_DIR]
 # SEEDS and JOBS (trainings at a time) are 0 to 4 and 2. One teacher, of the first seed,
 # teaches all. The same command goes on where it was interrupted.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-[ $# -ge 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
-DATA=$(realpath "$1")/
-WORK=${2:-work_dirs/detection}
+[ $# -ge 2 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
+NAME=$1
+DATA=$(realpath "$2")/
+WORK=${3:-work_dirs/detection_$NAME}
 SEEDS=${SEEDS:-0 1 2 3 4}
 : "${JOBS:=2}"
 FIRST=${SEEDS%% *}
-TEACHER=frcnn_r18_bccd
-STUDENT=frcnn_quarter_bccd
+TEACHER=frcnn_r18_$NAME
+STUDENT=frcnn_quarter_$NAME
 export OMP_NUM_THREADS=1
 
 # train SEED NAME CONFIG [OPTION ...]: one training and its test, unless complete
@@ -23,18 +24,17 @@ train() {
     [ -e "$dir/tested" ] && return
     mkdir -p "$dir"
     {
-        [ -e "$dir/epoch_16.pth" ] ||
-            python tools/train.py "configs/bccd/$3.py" --work-dir "$dir" --resume \
-                --cfg-options data_root="$DATA" randomness.seed="$1" "${@:4}"
-        python tools/test.py "configs/bccd/$3.py" "$dir/epoch_16.pth" \
-            --work-dir "$dir" --cfg-options data_root="$DATA"
+        python tools/train.py "configs/$NAME/$3.py" --work-dir "$dir" --resume \
+            --cfg-options data_root="$DATA" randomness.seed="$1" "${@:4}" &&
+            python tools/test.py "configs/$NAME/$3.py" "$(cat "$dir/last_checkpoint")" \
+                --work-dir "$dir" --cfg-options data_root="$DATA"
     } >>"$dir/train.log" 2>&1 && touch "$dir/tested" || echo "$dir failed, see train.log"
 }
 
 # distil SEED NAME METHOD [OPTION ...]: by the first seed's teacher
 distil() {
-    train "$1" "$2" "frcnn_r18_quarter_$3_bccd" "${@:4}" \
-        model.teacher_ckpt="$WORK/seed$FIRST/$TEACHER/epoch_16.pth"
+    train "$1" "$2" "frcnn_r18_quarter_$3_$NAME" "${@:4}" \
+        model.teacher_ckpt="$(cat "$WORK/seed$FIRST/$TEACHER/last_checkpoint")"
 }
 
 # queue COMMAND ...: at most JOBS at a time
@@ -47,12 +47,8 @@ queue train "$FIRST" $TEACHER $TEACHER
 for seed in $SEEDS; do queue train "$seed" $STUDENT $STUDENT; done
 wait
 
-LOSS=model.distill_losses.loss_luminet
 for seed in $SEEDS; do
     for method in luminet kd dkd; do queue distil "$seed" $method $method; done
-    for weight in 4 16; do
-        queue distil "$seed" luminet_weight$weight luminet $LOSS.loss_weight=$weight
-    done
 done
 wait
 
