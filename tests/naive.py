@@ -136,6 +136,15 @@ def multi_level(
     return total
 
 
+def box(deltas_S, deltas_T, gt_labels=None):
+    return per_sample(
+        [
+            sum(abs(s - t) for s, t in zip(*rows))
+            for rows in zip(deltas_S.tolist(), deltas_T.tolist())
+        ]
+    )
+
+
 def gradient(loss, logits_S, *args, step=1e-5, **kwargs):
     """Central differences of the sum of a loss's values, shape (N, C)."""
     grad = torch.zeros_like(logits_S)

@@ -54,6 +54,15 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         )
         if not self.distill_losses:
             raise ValueError('model.distill_losses is empty: name at least one loss')
+        for name, distill_loss in self.distill_losses.items():
+            if _compared(distill_loss) not in self.source.predictions:
+                raise ValueError(
+                    f'model.distill_losses.{name}: {type(distill_loss).__name__} '
+                    f'compares {_compared(distill_loss)}, and a '
+                    f'{type(built).__name__} is compared by its '
+                    f'{" and ".join(self.source.predictions)} only'
+                )
+        self.source.compared = frozenset(map(_compared, self.distill_losses.values()))
         if warmup < 0:
             raise ValueError(f'model.warmup={warmup} is negative, it must be >= 0')
         self.warmup = warmup
@@ -108,16 +117,18 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
             )
         return losses, rows
 
-    def _distill(self, rows: LogitRows, preds_T: Tensor) -> Dict[str, Tensor]:
-        """The distillation losses of rows of logits, shape (N, C) as the teacher's."""
+    def _distill(self, rows: LogitRows, taught: LogitRows) -> Dict[str, Tensor]:
+        """The distillation losses of the student's rows and a teacher's."""
         factor = self._warmup_factor()
-        return {
-            name: factor
-            * distill_loss(
-                rows.logits, preds_T, **_labels_for(name, distill_loss, rows.labels)
+        losses = {}
+        for name, distill_loss in self.distill_losses.items():
+            compared = _compared(distill_loss)
+            losses[name] = factor * distill_loss(
+                getattr(rows, compared),
+                getattr(taught, compared).detach(),
+                **_labels_for(name, distill_loss, rows.labels),
             )
-            for name, distill_loss in self.distill_losses.items()
-        }
+        return losses
 
     def _warmup_factor(self) -> float:
         if not self.warmup:
@@ -278,6 +289,11 @@ def _build_loss(name: str, cfg: dict) -> nn.Module:
             'gt_labels'
         )
     return loss
+
+
+def _compared(loss: nn.Module) -> str:
+    """The attribute of the rows that a loss compares."""
+    return getattr(loss, 'compares', 'logits')
 
 
 def _labels_for(name: str, loss: nn.Module, labels: Optional[Tensor]) -> dict:

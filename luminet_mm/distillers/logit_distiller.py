@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any, Dict, List, Sequence, Tuple, Union
 
 import torch
@@ -29,8 +30,9 @@ class LogitDistiller(BaseDistiller):
         teacher (dict | list[dict]): The teacher, given in the same way. The
             logits of several are averaged.
         distill_losses (dict[str, dict]): Named losses. Each is called with the
-            student's and the teacher's logits, shape (N, C), and, if its
-            ``forward`` has a parameter ``gt_labels``, the labels of the rows.
+            student's and the teacher's logits, shape (N, C), or what else its
+            ``compares`` names, as :class:`BoxLoss`; and, if its ``forward`` has a
+            parameter ``gt_labels``, with the labels of the rows.
         teacher_ckpt (str | list[str], optional): Weights of the teacher, one
             for each, see :class:`Teacher`. Defaults to None, which takes the
             model zoo's weights of a teacher named by ``package::config.py``.
@@ -66,19 +68,25 @@ class LogitDistiller(BaseDistiller):
     def loss(self, inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
         """See :meth:`BaseDistiller.loss`."""
         losses, rows = self._observed_loss(self.student, inputs, data_samples)
-        preds_T = self._teach(inputs, data_samples, rows)
-        return {**losses, **self._distill(rows, preds_T)}
+        taught = self._teach(inputs, data_samples, rows)
+        return {**losses, **self._distill(rows, taught)}
 
     @torch.no_grad()
-    def _teach(self, inputs: Tensor, data_samples: list, rows: LogitRows) -> Tensor:
-        """Logits of the teachers, averaged, shape (N, C)."""
-        logits = [
-            self.source.teacher_logits(
+    def _teach(self, inputs: Tensor, data_samples: list, rows: LogitRows) -> LogitRows:
+        """What the teachers predict of the student's rows, averaged."""
+        taught = [
+            self.source.teach(
                 teacher.model, teacher.prepare_inputs(inputs, data_samples), rows
             )
             for teacher in self.teachers
         ]
-        return logits[0] if len(logits) == 1 else torch.stack(logits).mean(dim=0)
+        if len(taught) == 1:
+            return taught[0]
+        mean = {
+            name: torch.stack([getattr(each, name) for each in taught]).mean(dim=0)
+            for name in self.source.compared
+        }
+        return replace(taught[0], **mean)
 
     @property
     def teachers(self) -> List[Teacher]:
@@ -148,7 +156,7 @@ class LogitDistiller(BaseDistiller):
             teachers' logits, averaged, shape (N, C).
         """
         _, rows = self._observed_loss(self.student, inputs, data_samples)
-        return rows, self._teach(inputs, data_samples, rows)
+        return rows, self._teach(inputs, data_samples, rows).logits
 
 
 def _pair_with_ckpts(

@@ -89,7 +89,7 @@ class MutualDistiller(BaseDistiller):
         losses = {}
         for prefix, of_model in own.items():
             taught = [
-                self._distill(rows[prefix], rows[other].logits.detach())
+                self._distill(rows[prefix], rows[other])
                 for other in models
                 if other != prefix
             ]

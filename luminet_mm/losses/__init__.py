@@ -1,3 +1,4 @@
+from .box_loss import BoxLoss
 from .dist_loss import DISTLoss
 from .dkd_loss import DKDLoss
 from .kd_loss import KDLoss
@@ -8,6 +9,7 @@ from .multi_level_loss import MultiLevelLoss
 
 # Last: most of these functions share their names with modules imported above.
 from .functional import (  # isort: skip
+    box_loss,
     dist_loss,
     dkd_loss,
     kd_loss,
@@ -20,6 +22,7 @@ from .functional import (  # isort: skip
 )
 
 __all__ = [
+    'BoxLoss',
     'DISTLoss',
     'DKDLoss',
     'KDLoss',
@@ -27,6 +30,7 @@ __all__ = [
     'LogitStandardizationLoss',
     'LuminetLoss',
     'MultiLevelLoss',
+    'box_loss',
     'dist_loss',
     'dkd_loss',
     'kd_loss',

@@ -286,6 +286,19 @@ def multi_level_loss(
     return loss
 
 
+def box_loss(deltas_S: Tensor, deltas_T: Tensor) -> Tensor:
+    """L1 distance of two regressions of the same boxes.
+
+    Args:
+        deltas_S (Tensor): The student's, shape (N, 4), see :class:`BoxLoss`.
+        deltas_T (Tensor): The teacher's, shape (N, 4).
+
+    Returns:
+        Tensor: One value per row, shape (N,).
+    """
+    return (_widen(deltas_S) - _widen(deltas_T)).abs().sum(dim=1)
+
+
 def _pearson(a: Tensor, b: Tensor, eps: float) -> Tensor:
     """Correlation of the rows of two (n, m) matrices, shape (n,)."""
     a, b = _centre(a), _centre(b)

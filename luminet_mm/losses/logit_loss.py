@@ -18,7 +18,12 @@ class LogitLoss(nn.Module, metaclass=ABCMeta):
 
     Raises:
         ValueError: For a negative ``loss_weight`` or an unknown ``reduction``.
+
+    Attributes:
+        compares (str): What it compares, an attribute of a distiller's rows.
     """
+
+    compares = 'logits'
 
     def __init__(self, loss_weight: float = 1.0, reduction: str = 'mean') -> None:
         super().__init__()

@@ -37,7 +37,7 @@ def test_teacher_logits_are_its_own_pipelines(tmp_path):
     assert rows.labels.tolist() == [0, 1, 2, 3, 4, 0, 1, 2]
     raw = teacher.data_preprocessor(image_batch())
     torch.testing.assert_close(
-        model._teach(data['inputs'], data['data_samples'], rows),
+        model._teach(data['inputs'], data['data_samples'], rows).logits,
         teacher(raw['inputs'], mode='tensor'),
         rtol=1e-4,
         atol=1e-4,
@@ -54,7 +54,7 @@ def test_several_teachers_are_averaged(tmp_path):
     logits = [t.model(data['inputs'], mode='tensor') for t in model.teachers]
     expected = (logits[0] + logits[1]) / 2
     torch.testing.assert_close(
-        model._teach(data['inputs'], data['data_samples'], rows), expected
+        model._teach(data['inputs'], data['data_samples'], rows).logits, expected
     )
 
 

@@ -41,7 +41,7 @@ def observe(model, seed=0):
     with model.source.observe(model.student, data['data_samples']) as rows:
         model.student(**data, mode='loss')
     handle.remove()
-    preds_T = model._teach(data['inputs'], data['data_samples'], rows)
+    preds_T = model._teach(data['inputs'], data['data_samples'], rows).logits
     return data, rows, preds_T, calls
 
 
@@ -198,12 +198,12 @@ def test_memory_is_bounded(make):
     with model.source.observe(model.student, data['data_samples']) as rows:
         model.student(**data, mode='loss')
     biggest = max(level.numel() for level in rows.maps)
-    preds_T = model._teach(data['inputs'], data['data_samples'], rows)
+    preds_T = model._teach(data['inputs'], data['data_samples'], rows).logits
     saved = []
     with torch.autograd.graph.saved_tensors_hooks(
         lambda t: saved.append(t.numel()) or t, lambda t: t
     ):
-        model._distill(rows, preds_T)
+        model._distill(rows, DenseRows(preds_T))
     assert max(saved) <= rows.logits.numel() == 2 * 50 * 81 < biggest / 10
 
 
@@ -256,9 +256,7 @@ def test_maps_of_other_sizes(make):
     model = make(dense('retinanet'))
     rows = DenseRows(maps=[torch.zeros(1, 27, 4, 4)])
     with pytest.raises(ValueError, match='maps of the student have the shapes .*pad_s'):
-        model.source.teacher_logits(
-            model.teachers[0].model, torch.zeros(1, 3, 64, 64), rows
-        )
+        model.source.teach(model.teachers[0].model, torch.zeros(1, 3, 64, 64), rows)
 
 
 def test_head_that_assigns_no_class(make):

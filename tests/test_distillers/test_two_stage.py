@@ -149,7 +149,7 @@ def test_rows_labels_and_gradient(tmp_path):
         teacher.extract_feat(data['inputs']), rows.rois
     )['cls_score']
     assert torch.equal(
-        model._teach(data['inputs'], data['data_samples'], rows), expected
+        model._teach(data['inputs'], data['data_samples'], rows).logits, expected
     )
 
     losses = step(model, detection_batch())
@@ -165,10 +165,10 @@ def test_no_roi_gives_no_logits(tmp_path):
     cfg = faster_rcnn()
     model = distiller(cfg, cfg, save_weights(cfg, tmp_path / 'teacher.pth'))
     rows = RoIRows(logits=torch.zeros(0, 4), rois=torch.zeros(0, 5))
-    logits = model.source.teacher_logits(
+    taught = model.source.teach(
         model.teachers[0].model, torch.zeros(1, 3, 64, 64), rows
     )
-    assert logits.shape == (0, 4)
+    assert taught.logits.shape == (0, 4)
 
 
 @pytest.mark.parametrize('stage', [0, 2])
@@ -268,7 +268,7 @@ def test_teacher_of_other_levels(teacher, tmp_path):
     data = model.data_preprocessor(detection_batch(), True)
     with model.source.observe(model.student, data['data_samples']) as rows:
         model.student(**data, mode='loss')
-    preds_T = model._teach(data['inputs'], data['data_samples'], rows)
+    preds_T = model._teach(data['inputs'], data['data_samples'], rows).logits
 
     alone = build(teacher).eval()
     alone.load_state_dict(torch.load(ckpt)['state_dict'])
@@ -288,3 +288,92 @@ def test_teacher_of_other_levels(teacher, tmp_path):
     )
     torch.testing.assert_close(preds_T, seen[0])
     assert step(model, detection_batch())['loss_luminet'] > 0
+
+
+def box_distiller(student, teacher, ckpt, **kwargs):
+    losses = dict(
+        loss_luminet=dict(type='luminet_mm.LuminetLoss'),
+        loss_box=dict(type='luminet_mm.BoxLoss'),
+    )
+    return distiller(student, teacher, ckpt, distill_losses=losses, **kwargs)
+
+
+@pytest.mark.parametrize('make', [faster_rcnn, mask_rcnn, cascade_rcnn])
+def test_own_weights_give_boxes_of_exactly_zero_distance(make, tmp_path):
+    cfg = make()
+    ckpt = save_weights(cfg, tmp_path / 'teacher.pth')
+    model = box_distiller(cfg, cfg, ckpt)
+    model.load_state_dict(torch.load(ckpt)['state_dict'])
+    model.teachers  # noqa: B018
+    batch = detection_batch(masks=make is mask_rcnn)
+    assert step(model, batch)['loss_box'] == 0
+    heads = model.student.roi_head.bbox_head
+    head = heads[0] if make is cascade_rcnn else heads
+    with torch.no_grad():
+        head.fc_reg.bias.add_(0.5)
+    loss = step(model, batch)['loss_box']
+    loss.backward()
+    assert loss > 0
+    assert head.fc_reg.bias.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize('stage', [0, 2])
+def test_boxes_are_those_that_each_head_decodes(stage, tmp_path):
+    """One box for each class, or for all, in stages of other target_stds."""
+    student, teacher = faster_rcnn(), cascade_rcnn()
+    source = dict(type='TwoStageSource', teacher_stage=stage)
+    ckpt = save_weights(teacher, tmp_path / 'teacher.pth', seed=1)
+    model = box_distiller(student, teacher, ckpt, source=source)
+    model.init_weights()
+    data = model.data_preprocessor(detection_batch(), True)
+    head_S = model.student.roi_head.bbox_head
+    head_T = model.teachers[0].model.roi_head.bbox_head[stage]
+    seen = []
+    for head in (head_S, head_T):
+        with torch.no_grad():  # regressions as large as those of trained heads
+            head.fc_reg.weight.mul_(100)
+        head.register_forward_hook(lambda *io: seen.append(io[2][1]))
+    with model.source.observe(model.student, data['data_samples']) as rows:
+        model.student(**data, mode='loss')
+    taught = model._teach(data['inputs'], data['data_samples'], rows)
+    objects = rows.labels < 3
+    assert 0 < objects.sum() < len(objects)
+    boxes = rows.rois[objects, 1:]
+    own = seen[0].view(-1, 3, 4)[objects, rows.labels[objects]]
+    for head, of_class, deltas in (
+        (head_S, own, rows.deltas),
+        (head_T, seen[1][objects], taught.deltas),
+    ):
+        assert not deltas[~objects].any()
+        torch.testing.assert_close(
+            head_S.bbox_coder.decode(boxes, deltas[objects]),
+            head.bbox_coder.decode(boxes, of_class),
+        )
+
+
+def test_boxes_of_several_teachers_are_averaged(tmp_path):
+    cfg = faster_rcnn()
+    ckpts = [save_weights(cfg, tmp_path / f'{i}.pth', seed=i) for i in (1, 2)]
+    model = box_distiller(cfg, [cfg, cfg], ckpts)
+    data = model.data_preprocessor(detection_batch(), True)
+    with model.source.observe(model.student, data['data_samples']) as rows:
+        model.student(**data, mode='loss')
+    first, second = (
+        model.source.teach(teacher.model, data['inputs'], rows).deltas
+        for teacher in model.teachers
+    )
+    assert (first != second).any()
+    taught = model._teach(data['inputs'], data['data_samples'], rows)
+    torch.testing.assert_close(taught.deltas, (first + second) / 2)
+
+
+def test_boxes_of_another_encoding_are_refused(tmp_path):
+    coder = dict(_delete_=True, type='LegacyDeltaXYWHBBoxCoder', target_stds=[0.1] * 4)
+    teacher = faster_rcnn(roi_head=dict(bbox_head=dict(bbox_coder=coder)))
+    ckpt = save_weights(teacher, tmp_path / 'teacher.pth')
+    distiller(faster_rcnn(), teacher, ckpt).init_weights()
+    message = (
+        'model.teacher.roi_head.bbox_head.bbox_coder is a LegacyDeltaXYWHBBoxCoder'
+    )
+    with pytest.raises(ValueError, match=message):
+        box_distiller(faster_rcnn(), teacher, ckpt).init_weights()

@@ -53,6 +53,11 @@ def test_valid(tmp_path):
             dict(distill_losses=dict(loss_x=dict(LUMINET, tau=0))),
             'tau=0 must be a finite number above 0',
         ),
+        (
+            dict(distill_losses=dict(loss_box=dict(type='luminet_mm.BoxLoss'))),
+            'model.distill_losses.loss_box: BoxLoss compares deltas, and a '
+            'ImageClassifier is compared by its logits only',
+        ),
         (dict(warmup=-1), 'model.warmup=-1 is negative'),
         (
             dict(source=dict(type='OneStageSource')),

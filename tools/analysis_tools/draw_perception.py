@@ -99,7 +99,7 @@ def main() -> None:
         data = model.data_preprocessor(read_batch(dataset, size), False)
         rows, preds_T = model.look(**data)
     preds_before, preds_after = (
-        model.source.teacher_logits(student, data['inputs'], rows)
+        model.source.teach(student, data['inputs'], rows).logits
         for student in (before, model.student)
     )
     if not torch.allclose(preds_after, rows.logits, rtol=1e-3, atol=1e-3):

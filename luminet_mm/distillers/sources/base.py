@@ -1,7 +1,7 @@
 from abc import ABCMeta, abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Optional
+from typing import FrozenSet, Optional, Tuple
 
 from mmengine.model import BaseModel
 from torch import Tensor
@@ -24,17 +24,22 @@ class LogitRows:
 class LogitSource(metaclass=ABCMeta):
     """Where a family of models makes its logits.
 
-    A source observes the student's own, untouched ``loss`` and asks the teacher
-    for the same rows. To support another family, write a subclass in a file of
+    A source observes the student's own, untouched ``loss`` and has the teacher
+    predict the same rows. To support another family, write a subclass in a file of
     its own and register it in :data:`luminet_mm.registry.LOGIT_SOURCES`; the
     distiller takes the first whose :meth:`fits` accepts the student.
 
     Attributes:
         rows_are_images (bool): Whether the rows are the batch's images, the same
             for every model, and not of a model's own choice, as sampled RoIs.
+        predictions (tuple[str, ...]): Attributes of its rows that a loss can compare.
+        compared (frozenset[str]): Those that the losses do compare; the distiller
+            sets it, so that nothing is made that nobody asked for.
     """
 
     rows_are_images = False
+    predictions: Tuple[str, ...] = ('logits',)
+    compared: FrozenSet[str] = frozenset({'logits'})
 
     @classmethod
     @abstractmethod
@@ -66,10 +71,8 @@ class LogitSource(metaclass=ABCMeta):
         """
 
     @abstractmethod
-    def teacher_logits(
-        self, teacher: BaseModel, inputs: Tensor, rows: LogitRows
-    ) -> Tensor:
-        """The teacher's logits of the rows that the student made, without gradient.
+    def teach(self, teacher: BaseModel, inputs: Tensor, rows: LogitRows) -> LogitRows:
+        """What the teacher predicts of the rows that the student made.
 
         A family whose teacher has a say in which rows are compared completes
         ``rows`` here, when the first teacher is asked.
@@ -81,7 +84,7 @@ class LogitSource(metaclass=ABCMeta):
             rows (LogitRows): What :meth:`observe` saw.
 
         Returns:
-            Tensor: Teacher logits, shape (N, C).
+            LogitRows: The teacher's predictions of the same N rows.
         """
 
     @abstractmethod

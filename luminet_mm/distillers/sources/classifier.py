@@ -44,10 +44,8 @@ class ClassifierSource(LogitSource):
         finally:
             handle.remove()
 
-    def teacher_logits(
-        self, teacher: BaseModel, inputs: Tensor, rows: LogitRows
-    ) -> Tensor:
-        return teacher(inputs, mode='tensor')
+    def teach(self, teacher: BaseModel, inputs: Tensor, rows: LogitRows) -> LogitRows:
+        return LogitRows(teacher(inputs, mode='tensor'))
 
     def __str__(self) -> str:
         return 'class logits of each image'

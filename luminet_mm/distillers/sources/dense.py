@@ -120,9 +120,7 @@ class DenseSource(LogitSource):
                 "a class to every prior, take 'confident' or 'all'"
             )
 
-    def teacher_logits(
-        self, teacher: BaseModel, inputs: Tensor, rows: DenseRows
-    ) -> Tensor:
+    def teach(self, teacher: BaseModel, inputs: Tensor, rows: DenseRows) -> DenseRows:
         head = teacher.bbox_head
         maps = list(head(teacher.extract_feat(inputs))[0])
         shapes_S, shapes_T = ([tuple(m.shape) for m in ms] for ms in (rows.maps, maps))
@@ -140,7 +138,7 @@ class DenseSource(LogitSource):
                 sizes = _num_priors(maps, head.cls_out_channels)
                 pairs = (t.split(sizes, dim=1) for t in (rows.assigned, rows.chosen))
                 rows.labels = torch.cat([lab[chosen] for lab, chosen in zip(*pairs)])
-        return _take(maps, rows.chosen, head)
+        return DenseRows(_take(maps, rows.chosen, head))
 
     def _choose(
         self, maps: List[Tensor], assigned: Optional[Tensor], head: nn.Module

@@ -9,6 +9,8 @@ from ...compat import is_instance
 from ...registry import LOGIT_SOURCES
 from .base import LogitRows, LogitSource
 
+STDS = (0.1, 0.1, 0.2, 0.2)  # of the deltas of a Faster R-CNN
+
 
 @dataclass
 class RoIRows(LogitRows):
@@ -17,9 +19,14 @@ class RoIRows(LogitRows):
     Attributes:
         rois (Tensor, optional): The box of each row, shape (N, 5): index of the
             image in the batch, x1, y1, x2, y2 in pixels of the network's input.
+        deltas (Tensor, optional): The regression of each row's box for the class of its
+            label, shape (N, 4): moves of the centre in widths and heights of the RoI
+            and logarithms of its growth, divided by mmdet's usual ``target_stds``
+            0.1, 0.1, 0.2, 0.2; zero in rows of background.
     """
 
     rois: Optional[Tensor] = None
+    deltas: Optional[Tensor] = None
 
 
 @LOGIT_SOURCES.register_module()
@@ -47,6 +54,8 @@ class TwoStageSource(LogitSource):
         self.student_stage = student_stage
         self.teacher_stage = teacher_stage
 
+    predictions = ('logits', 'deltas')
+
     @classmethod
     def fits(cls, model: BaseModel) -> bool:
         # Sparse R-CNN is a two-stage detector only by name: its boxes are queries
@@ -71,24 +80,35 @@ class TwoStageSource(LogitSource):
                     'for each class and one for background; take a head that is '
                     'trained by CrossEntropyLoss'
                 )
+            coder = head.bbox_coder
+            if 'deltas' in self.compared and not is_instance(
+                coder, 'mmdet.models.task_modules', 'DeltaXYWHBBoxCoder'
+            ):
+                raise ValueError(
+                    f'{role}.roi_head.bbox_head.bbox_coder is a '
+                    f'{type(coder).__name__}, and only the boxes of a '
+                    'DeltaXYWHBBoxCoder are compared; remove the loss of boxes from '
+                    'model.distill_losses'
+                )
 
     @contextmanager
     def observe(self, student: BaseModel, data_samples: list) -> Iterator[RoIRows]:
         extractor, head = self._bbox_modules(student, 'student')
-        rows = RoIRows()
+        rows, predicted = RoIRows(), []
 
         def record_rois(module, args):
             rows.rois = args[1]
 
-        def record_logits(module, args, output):
+        def record_predictions(module, args, output):
             rows.logits = output[0]
+            predicted.extend(output[1:])
 
         def record_labels(module, args):
             rows.labels = args[1]
 
         handles = [
             extractor.register_forward_pre_hook(record_rois),
-            head.register_forward_hook(record_logits),
+            head.register_forward_hook(record_predictions),
             head.loss_cls.register_forward_pre_hook(record_labels),
         ]
         try:
@@ -96,14 +116,19 @@ class TwoStageSource(LogitSource):
         finally:
             for handle in handles:
                 handle.remove()
+        if 'deltas' in self.compared:
+            rows.deltas = _deltas(head, predicted[0], rows.labels)
 
-    def teacher_logits(
-        self, teacher: BaseModel, inputs: Tensor, rows: RoIRows
-    ) -> Tensor:
+    def teach(self, teacher: BaseModel, inputs: Tensor, rows: RoIRows) -> RoIRows:
         feats = teacher.extract_feat(inputs)
         roi_head = teacher.roi_head
         stage = [self.teacher_stage] if _is_cascade(roi_head) else []
-        return roi_head._bbox_forward(*stage, feats, rows.rois)['cls_score']
+        predicted = roi_head._bbox_forward(*stage, feats, rows.rois)
+        taught = RoIRows(predicted['cls_score'])
+        if 'deltas' in self.compared:
+            _, head = self._bbox_modules(teacher, 'teacher')
+            taught.deltas = _deltas(head, predicted['bbox_pred'], rows.labels)
+        return taught
 
     def _bbox_modules(self, model: BaseModel, role: str) -> Tuple[nn.Module, nn.Module]:
         """RoI extractor and box head, of the chosen stage where there are many."""
@@ -121,6 +146,21 @@ class TwoStageSource(LogitSource):
 
     def __str__(self) -> str:
         return "class logits of the student's sampled RoIs"
+
+
+def _deltas(head: nn.Module, bbox_pred: Tensor, labels: Tensor) -> Tensor:
+    """The attribute of that name of :class:`RoIRows`, from what a head predicts."""
+    deltas = bbox_pred.view(len(bbox_pred), -1, 4)
+    if head.reg_class_agnostic:
+        deltas = deltas[:, 0]
+    else:
+        own = labels.clamp(max=head.num_classes - 1)[:, None, None].expand(-1, 1, 4)
+        deltas = deltas.gather(1, own)[:, 0]
+    coder = head.bbox_coder
+    scale = deltas.new_tensor(coder.stds) / deltas.new_tensor(STDS)
+    offset = deltas.new_tensor(coder.means) / deltas.new_tensor(STDS)
+    background = (labels >= head.num_classes)[:, None]
+    return (deltas * scale + offset).masked_fill(background, 0)
 
 
 def _is_cascade(roi_head: nn.Module) -> bool:
