@@ -62,7 +62,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
                     f'{type(built).__name__} is compared by its '
                     f'{" and ".join(self.source.predictions)} only'
                 )
-        self.source.compared = frozenset(map(_compared, self.distill_losses.values()))
+        self.source.compared |= set(map(_compared, self.distill_losses.values()))
         if warmup < 0:
             raise ValueError(f'model.warmup={warmup} is negative, it must be >= 0')
         self.warmup = warmup

@@ -33,8 +33,8 @@ class LogitSource(metaclass=ABCMeta):
         rows_are_images (bool): Whether the rows are the batch's images, the same
             for every model, and not of a model's own choice, as sampled RoIs.
         predictions (tuple[str, ...]): Attributes of its rows that a loss can compare.
-        compared (frozenset[str]): Those that the losses do compare; the distiller
-            sets it, so that nothing is made that nobody asked for.
+        compared (frozenset[str]): The logits, and those that the losses compare; the
+            distiller adds them, so that nothing is made that nobody asked for.
     """
 
     rows_are_images = False
