@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # Faster R-CNN with few images: a student of a quarter of its teacher's width, alone and
-# by three methods, and LumiNet's settings; trained on train, tuned on val, and tested.
+# by three methods, and LumiNet with its boxes; then, on BCCD, LumiNet with one thing
+# varied at a time. Trained on train, tuned on val, and tested.
 # Usage: docs/results/detection.sh bccd|coco128 DATA_FOLDER [WORK_DIR]
-# SEEDS and JOBS (trainings at a time) are 0 to 4 and 2. One teacher, of the first seed,
-# teaches all. The same command goes on where it was interrupted.
+# SEEDS are 0 to 4, VARIED (the seeds of what is varied) 0 to 2, JOBS (trainings at a
+# time) 2. One teacher, of the first seed, teaches all. The same command goes on where it
+# was interrupted.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-[ $# -ge 2 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,8s/^# //p' "$0" >&2; exit 2; }
 NAME=$1
 DATA=$(realpath "$2")/
 WORK=${3:-work_dirs/detection_$NAME}
 SEEDS=${SEEDS:-0 1 2 3 4}
+VARIED=${VARIED:-0 1 2}
 : "${JOBS:=2}"
 FIRST=${SEEDS%% *}
 TEACHER=frcnn_r18_$NAME
@@ -24,16 +27,18 @@ train() {
     [ -e "$dir/tested" ] && return
     mkdir -p "$dir"
     {
-        python tools/train.py "configs/$NAME/$3.py" --work-dir "$dir" --resume \
+        python tools/train.py "$3" --work-dir "$dir" --resume \
             --cfg-options data_root="$DATA" randomness.seed="$1" "${@:4}" &&
-            python tools/test.py "configs/$NAME/$3.py" "$(cat "$dir/last_checkpoint")" \
+            python tools/test.py "$3" "$(cat "$dir/last_checkpoint")" \
                 --work-dir "$dir" --cfg-options data_root="$DATA"
     } >>"$dir/train.log" 2>&1 && touch "$dir/tested" || echo "$dir failed, see train.log"
 }
 
-# distil SEED NAME METHOD [OPTION ...]: by the first seed's teacher
+# distil SEED NAME METHOD|CONFIG [OPTION ...]: by the first seed's teacher
 distil() {
-    train "$1" "$2" "frcnn_r18_quarter_$3_$NAME" "${@:4}" \
+    local config=$3
+    [ -e "$config" ] || config=configs/$NAME/frcnn_r18_quarter_$3_$NAME.py
+    train "$1" "$2" "$config" "${@:4}" \
         model.teacher_ckpt="$(cat "$WORK/seed$FIRST/$TEACHER/last_checkpoint")"
 }
 
@@ -43,17 +48,43 @@ queue() {
     "$@" &
 }
 
-queue train "$FIRST" $TEACHER $TEACHER
-for seed in $SEEDS; do queue train "$seed" $STUDENT $STUDENT; done
+queue train "$FIRST" "$TEACHER" "configs/$NAME/$TEACHER.py"
+for seed in $SEEDS; do queue train "$seed" "$STUDENT" "configs/$NAME/$STUDENT.py"; done
 wait
 
+BOX=model.distill_losses.loss_box
 for seed in $SEEDS; do
     for method in luminet kd dkd; do queue distil "$seed" $method $method; done
+    queue distil "$seed" luminet_box luminet $BOX.type=luminet_mm.BoxLoss
 done
+
+# One thing varied at a time; variants.py has what the project itself has not kept
+if [ "$NAME" = bccd ]; then
+    LUMINET=model.distill_losses.loss_luminet
+    VARIANTS=docs/results/detection/variants
+    export PYTHONPATH=$VARIANTS
+    for seed in $VARIED; do
+        for tau in 0.5 2.0; do
+            queue distil "$seed" "tau_$tau" luminet $LUMINET.tau=$tau
+        done
+        for weight in 0.25 4 16; do
+            queue distil "$seed" "weight_$weight" luminet $LUMINET.loss_weight=$weight
+        done
+        for warmup in 0 400; do
+            queue distil "$seed" "warmup_$warmup" luminet model.warmup=$warmup
+        done
+        queue distil "$seed" box_weight_4 luminet $BOX.type=luminet_mm.BoxLoss \
+            $BOX.loss_weight=4
+        queue distil "$seed" kd_box kd $BOX.type=luminet_mm.BoxLoss
+        for config in "$VARIANTS"/*_bccd.py; do
+            queue distil "$seed" "$(basename "$config" _bccd.py)" "$config"
+        done
+    done
+fi
 wait
 
 for split in '' --test; do
     # shellcheck disable=SC2086
-    python tools/analysis_tools/compare_seeds.py "$WORK" --baseline $STUDENT $split \
+    python tools/analysis_tools/compare_seeds.py "$WORK" --baseline "$STUDENT" $split \
         --metrics coco/bbox_mAP coco/bbox_mAP_50 coco/bbox_mAP_75
 done

@@ -1,0 +1,5 @@
+_base_ = '../../../../configs/bccd/frcnn_r18_quarter_luminet_bccd.py'
+
+model = dict(
+    distill_losses=dict(_delete_=True, loss_box=dict(type='luminet_mm.BoxLoss')),
+)
