@@ -6,6 +6,10 @@
 luminet = dict(
     loss_luminet=dict(type='luminet_mm.LuminetLoss', tau=1.0, loss_weight=1.0)
 )
+# Boxes beside the logits, for two-stage detectors
+luminet_box = dict(
+    distill_losses=dict(loss_box=dict(type='luminet_mm.BoxLoss', loss_weight=1.0))
+)
 kd = dict(
     distill_losses=dict(
         _delete_=True,

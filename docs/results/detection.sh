@@ -52,15 +52,16 @@ queue train "$FIRST" "$TEACHER" "configs/$NAME/$TEACHER.py"
 for seed in $SEEDS; do queue train "$seed" "$STUDENT" "configs/$NAME/$STUDENT.py"; done
 wait
 
-BOX=model.distill_losses.loss_box
 for seed in $SEEDS; do
-    for method in luminet kd dkd; do queue distil "$seed" $method $method; done
-    queue distil "$seed" luminet_box luminet $BOX.type=luminet_mm.BoxLoss
+    for method in luminet kd dkd luminet_box; do
+        queue distil "$seed" $method $method
+    done
 done
 
 # One thing varied at a time; variants.py has what the project itself has not kept
 if [ "$NAME" = bccd ]; then
     LUMINET=model.distill_losses.loss_luminet
+    BOX=model.distill_losses.loss_box
     VARIANTS=docs/results/detection/variants
     export PYTHONPATH=$VARIANTS
     for seed in $VARIED; do
@@ -73,8 +74,7 @@ if [ "$NAME" = bccd ]; then
         for warmup in 0 400; do
             queue distil "$seed" "warmup_$warmup" luminet model.warmup=$warmup
         done
-        queue distil "$seed" box_weight_4 luminet $BOX.type=luminet_mm.BoxLoss \
-            $BOX.loss_weight=4
+        queue distil "$seed" box_weight_4 luminet_box $BOX.loss_weight=4
         queue distil "$seed" kd_box kd $BOX.type=luminet_mm.BoxLoss
         for config in "$VARIANTS"/*_bccd.py; do
             queue distil "$seed" "$(basename "$config" _bccd.py)" "$config"

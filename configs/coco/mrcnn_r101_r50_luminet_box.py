@@ -1,0 +1,3 @@
+_base_ = './mrcnn_r101_r50_luminet.py'
+
+model = {{_base_.luminet_box}}
