@@ -126,7 +126,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
             losses[name] = factor * distill_loss(
                 getattr(rows, compared),
                 getattr(taught, compared).detach(),
-                **_labels_for(name, distill_loss, rows.labels),
+                **_labels_for(name, distill_loss, rows.labels_of(compared)),
             )
         return losses
 
@@ -262,6 +262,8 @@ def _build_source(source: Optional[dict], student: BaseModel) -> LogitSource:
 
 def _build_loss(name: str, cfg: dict) -> nn.Module:
     key = f'model.distill_losses.{name}'
+    cfg = dict(cfg)
+    compares = cfg.pop('compares', None)
     if 'loss' not in name:
         raise ValueError(
             f"{key}: the name must contain 'loss', or mmengine only logs its value and "
@@ -288,6 +290,8 @@ def _build_loss(name: str, cfg: dict) -> nn.Module:
             'called; it must take the logits of student and teacher, and may take '
             'gt_labels'
         )
+    if compares is not None:
+        loss.compares = compares
     return loss
 
 

@@ -30,9 +30,10 @@ class LogitDistiller(BaseDistiller):
         teacher (dict | list[dict]): The teacher, given in the same way. The
             logits of several are averaged.
         distill_losses (dict[str, dict]): Named losses. Each is called with the
-            student's and the teacher's logits, shape (N, C), or what else its
-            ``compares`` names, as :class:`BoxLoss`; and, if its ``forward`` has a
-            parameter ``gt_labels``, with the labels of the rows.
+            student's and the teacher's logits, shape (N, C), and, if its ``forward``
+            has a parameter ``gt_labels``, the labels of the rows. ``compares`` beside
+            its ``type`` names another prediction of the source, see
+            :class:`TwoStageSource`.
         teacher_ckpt (str | list[str], optional): Weights of the teacher, one
             for each, see :class:`Teacher`. Defaults to None, which takes the
             model zoo's weights of a teacher named by ``package::config.py``.

@@ -55,7 +55,8 @@ class DKDLoss(LogitLoss):
         if gt_labels is None:
             raise ValueError(
                 f'{type(self).__name__} needs the class index of each sample, but '
-                'gt_labels is None: soft labels (mixup, CutMix) have none'
+                'gt_labels is None: soft labels (mixup, CutMix) and the anchors of an '
+                'RPN have none'
             )
         return dkd_loss(preds_S, preds_T, gt_labels, self.tau, self.alpha, self.beta)
 

@@ -18,7 +18,7 @@ from tiny import (
     save_weights,
 )
 
-from luminet_mm.distillers.sources.two_stage import RoIRows
+from luminet_mm.distillers.sources.two_stage import RoIRows, TwoStageSource
 
 
 @MMDET_MODELS.register_module()
@@ -290,31 +290,39 @@ def test_teacher_of_other_levels(teacher, tmp_path):
     assert step(model, detection_batch())['loss_luminet'] > 0
 
 
-def box_distiller(student, teacher, ckpt, **kwargs):
+def whole_distiller(student, teacher, ckpt, **kwargs):
+    """All that a two-stage detector predicts: classes, boxes and objectness."""
     losses = dict(
         loss_luminet=dict(type='luminet_mm.LuminetLoss'),
         loss_box=dict(type='luminet_mm.BoxLoss'),
+        loss_rpn=dict(type='luminet_mm.KDLoss', tau=1.0, compares='objectness'),
     )
     return distiller(student, teacher, ckpt, distill_losses=losses, **kwargs)
 
 
 @pytest.mark.parametrize('make', [faster_rcnn, mask_rcnn, cascade_rcnn])
-def test_own_weights_give_boxes_of_exactly_zero_distance(make, tmp_path):
+def test_own_weights_give_exactly_zero_in_all_predictions(make, tmp_path):
     cfg = make()
     ckpt = save_weights(cfg, tmp_path / 'teacher.pth')
-    model = box_distiller(cfg, cfg, ckpt)
+    model = whole_distiller(cfg, cfg, ckpt)
     model.load_state_dict(torch.load(ckpt)['state_dict'])
     model.teachers  # noqa: B018
     batch = detection_batch(masks=make is mask_rcnn)
-    assert step(model, batch)['loss_box'] == 0
+    losses = step(model, batch)
+    assert losses['loss_box'] == losses['loss_rpn'] == 0
     heads = model.student.roi_head.bbox_head
     head = heads[0] if make is cascade_rcnn else heads
+    biases = dict(
+        loss_box=head.fc_reg.bias, loss_rpn=model.student.rpn_head.rpn_cls.bias
+    )
     with torch.no_grad():
-        head.fc_reg.bias.add_(0.5)
-    loss = step(model, batch)['loss_box']
-    loss.backward()
-    assert loss > 0
-    assert head.fc_reg.bias.grad.abs().sum() > 0
+        for bias in biases.values():
+            bias.add_(0.5)
+    losses = step(model, batch)
+    for name, bias in biases.items():
+        (grad,) = torch.autograd.grad(losses[name], bias, retain_graph=True)
+        assert losses[name] > 0
+        assert grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize('stage', [0, 2])
@@ -323,7 +331,7 @@ def test_boxes_are_those_that_each_head_decodes(stage, tmp_path):
     student, teacher = faster_rcnn(), cascade_rcnn()
     source = dict(type='TwoStageSource', teacher_stage=stage)
     ckpt = save_weights(teacher, tmp_path / 'teacher.pth', seed=1)
-    model = box_distiller(student, teacher, ckpt, source=source)
+    model = whole_distiller(student, teacher, ckpt, source=source)
     model.init_weights()
     data = model.data_preprocessor(detection_batch(), True)
     head_S = model.student.roi_head.bbox_head
@@ -351,20 +359,89 @@ def test_boxes_are_those_that_each_head_decodes(stage, tmp_path):
         )
 
 
-def test_boxes_of_several_teachers_are_averaged(tmp_path):
-    cfg = faster_rcnn()
-    ckpts = [save_weights(cfg, tmp_path / f'{i}.pth', seed=i) for i in (1, 2)]
-    model = box_distiller(cfg, [cfg, cfg], ckpts)
+def observed(model):
+    """The student's rows, and the batch."""
+    model.init_weights()
     data = model.data_preprocessor(detection_batch(), True)
     with model.source.observe(model.student, data['data_samples']) as rows:
         model.student(**data, mode='loss')
+    return rows, data
+
+
+def test_all_predictions_of_several_teachers_are_averaged(tmp_path):
+    cfg = faster_rcnn()
+    ckpts = [save_weights(cfg, tmp_path / f'{i}.pth', seed=i) for i in (1, 2)]
+    model = whole_distiller(cfg, [cfg, cfg], ckpts)
+    rows, data = observed(model)
     first, second = (
-        model.source.teach(teacher.model, data['inputs'], rows).deltas
+        model.source.teach(teacher.model, data['inputs'], rows)
         for teacher in model.teachers
     )
-    assert (first != second).any()
     taught = model._teach(data['inputs'], data['data_samples'], rows)
-    torch.testing.assert_close(taught.deltas, (first + second) / 2)
+    for name in ('logits', 'deltas', 'objectness'):
+        one, two = getattr(first, name), getattr(second, name)
+        assert (one != two).any()
+        torch.testing.assert_close(getattr(taught, name), (one + two) / 2)
+
+
+def test_objectness_is_each_rpns_own(tmp_path):
+    """At anchors of which the teacher's likeliest objects are half; the divergence is
+    that of two sigmoids."""
+    cfg = faster_rcnn()
+    model = whole_distiller(
+        cfg,
+        cfg,
+        save_weights(cfg, tmp_path / 'teacher.pth', seed=1),
+        source=dict(type='TwoStageSource', num_anchors=40),
+    )
+    rows, data = observed(model)
+    taught = model._teach(data['inputs'], data['data_samples'], rows)
+    assert rows.chosen.sum(dim=1).tolist() == [40, 40]
+
+    def objectness(detector):
+        maps, _ = detector.rpn_head(detector.extract_feat(data['inputs']))
+        return torch.cat([m.permute(0, 2, 3, 1).flatten(1) for m in maps], dim=1)
+
+    teacher = model.teachers[0].model
+    z_S, z_T = objectness(model.student), objectness(teacher)
+    assert rows.chosen.gather(1, z_T.topk(20, dim=1).indices).all()
+    for z, compared in ((z_S, rows.objectness), (z_T, taught.objectness)):
+        # chosen level by level, so image after image within a level
+        assert sorted(compared[:, 0].tolist()) == sorted(z[rows.chosen].tolist())
+        assert not compared[:, 1].any()
+    p, q = z_T[rows.chosen].sigmoid(), z_S[rows.chosen].sigmoid()
+    naive = (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).mean()
+    loss = model._distill(rows, taught)['loss_rpn']
+    torch.testing.assert_close(loss, naive, rtol=1e-4, atol=1e-8)
+
+
+def test_objectness_needs_the_same_anchors(tmp_path):
+    teacher = faster_rcnn(rpn_head=dict(anchor_generator=dict(scales=[4])))
+    ckpt = save_weights(teacher, tmp_path / 'teacher.pth')
+    distiller(faster_rcnn(), teacher, ckpt).init_weights()
+    message = (
+        'priors at each location: .*model.student.rpn_head.*model.teacher.rpn_head'
+    )
+    with pytest.raises(ValueError, match=message):
+        whole_distiller(faster_rcnn(), teacher, ckpt).init_weights()
+    with pytest.raises(ValueError, match='model.source.num_anchors=1 must be >= 2'):
+        TwoStageSource(num_anchors=1)
+
+
+def test_objectness_has_no_labels(tmp_path):
+    cfg = faster_rcnn()
+    model = distiller(
+        cfg,
+        cfg,
+        save_weights(cfg, tmp_path / 'teacher.pth'),
+        distill_losses=dict(
+            loss_rpn=dict(type='luminet_mm.DKDLoss', compares='objectness')
+        ),
+    )
+    with pytest.raises(
+        ValueError, match='gt_labels is None: .* and the anchors of an RPN'
+    ):
+        step(model, detection_batch())
 
 
 def test_boxes_of_another_encoding_are_refused(tmp_path):
@@ -376,4 +453,4 @@ def test_boxes_of_another_encoding_are_refused(tmp_path):
         'model.teacher.roi_head.bbox_head.bbox_coder is a LegacyDeltaXYWHBBoxCoder'
     )
     with pytest.raises(ValueError, match=message):
-        box_distiller(faster_rcnn(), teacher, ckpt).init_weights()
+        whole_distiller(faster_rcnn(), teacher, ckpt).init_weights()

@@ -20,6 +20,10 @@ class LogitRows:
     logits: Optional[Tensor] = None
     labels: Optional[Tensor] = None
 
+    def labels_of(self, prediction: str) -> Optional[Tensor]:
+        """Labels of the rows of one of the source's predictions."""
+        return self.labels
+
 
 class LogitSource(metaclass=ABCMeta):
     """Where a family of models makes its logits.

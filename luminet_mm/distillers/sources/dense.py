@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ...compat import is_instance
 from ...registry import LOGIT_SOURCES
 from .base import LogitRows, LogitSource
+from .priors import check_heads, check_maps, confidence, num_priors, take
 
 CHOICES = ('confident', 'assigned', 'all')
 
@@ -78,19 +79,12 @@ class DenseSource(LogitSource):
         )
 
     def check(self, student: BaseModel, teacher: BaseModel, key: str) -> None:
-        head_S, head_T = student.bbox_head, teacher.bbox_head
-        for what, value_S, value_T in (
-            ('num_classes', head_S.num_classes, head_T.num_classes),
-            ('use_sigmoid_cls', _is_sigmoid(head_S), _is_sigmoid(head_T)),
-            ('strides of the levels', _strides(head_S), _strides(head_T)),
-            ('priors at each location', _priors(head_S), _priors(head_T)),
-        ):
-            if value_S != value_T:
-                raise ValueError(
-                    f'{what}: {value_S} of the student (model.student.bbox_head) and '
-                    f'{value_T} of the teacher ({key}.bbox_head), they must be the '
-                    'same for their classification maps to be comparable'
-                )
+        check_heads(
+            student.bbox_head,
+            teacher.bbox_head,
+            'model.student.bbox_head',
+            f'{key}.bbox_head',
+        )
 
     @contextmanager
     def observe(self, student: BaseModel, data_samples: list) -> Iterator[DenseRows]:
@@ -123,35 +117,29 @@ class DenseSource(LogitSource):
     def teach(self, teacher: BaseModel, inputs: Tensor, rows: DenseRows) -> DenseRows:
         head = teacher.bbox_head
         maps = list(head(teacher.extract_feat(inputs))[0])
-        shapes_S, shapes_T = ([tuple(m.shape) for m in ms] for ms in (rows.maps, maps))
-        if shapes_S != shapes_T:
-            raise ValueError(
-                f'the classification maps of the student have the shapes {shapes_S}, '
-                f'those of the teacher {shapes_T}; give both models the same '
-                'data_preprocessor.pad_size_divisor'
-            )
+        check_maps(rows.maps, maps)
         if rows.chosen is None:
             rows.chosen = self._choose(maps, rows.assigned, head)
             with torch.enable_grad():  # a teacher is asked without
-                rows.logits = _take(rows.maps, rows.chosen, head)
+                rows.logits = take(rows.maps, rows.chosen, head)
             if rows.assigned is not None:
-                sizes = _num_priors(maps, head.cls_out_channels)
+                sizes = num_priors(maps, head.cls_out_channels)
                 pairs = (t.split(sizes, dim=1) for t in (rows.assigned, rows.chosen))
                 rows.labels = torch.cat([lab[chosen] for lab, chosen in zip(*pairs)])
-        return DenseRows(_take(maps, rows.chosen, head))
+        return DenseRows(take(maps, rows.chosen, head))
 
     def _choose(
         self, maps: List[Tensor], assigned: Optional[Tensor], head: nn.Module
     ) -> Tensor:
         """Which priors are rows, shape (B, P), bool."""
-        shape = (len(maps[0]), sum(_num_priors(maps, head.cls_out_channels)))
+        shape = (len(maps[0]), sum(num_priors(maps, head.cls_out_channels)))
         if self.rows == 'all':
             return maps[0].new_ones(shape, dtype=torch.bool)
         if self.rows == 'assigned':
             others = torch.rand(shape, device=maps[0].device)
             score = (assigned < head.num_classes) + others
         else:
-            score = _confidence(maps, head)
+            score = confidence(maps, head)
         top = score.topk(min(self.num_rows, score.shape[1]), dim=1).indices
         return torch.zeros_like(score, dtype=torch.bool).scatter_(1, top, True)
 
@@ -161,63 +149,14 @@ class DenseSource(LogitSource):
         return f'class logits of {self.num_rows} {self.rows} priors an image'
 
 
-def _is_sigmoid(head: nn.Module) -> bool:
-    return head.cls_out_channels == head.num_classes
-
-
-def _strides(head: nn.Module) -> list:
-    return [tuple(stride) for stride in head.prior_generator.strides]
-
-
-def _priors(head: nn.Module) -> list:
-    """Boxes of the anchors of a location by level, where there are several: one prior
-    is a location, whatever size its head gives it."""
-    generator = head.prior_generator
-    if set(generator.num_base_priors) == {1}:
-        return [1]
-    return [anchors.tolist() for anchors in generator.base_anchors]
-
-
-def _num_priors(maps: List[Tensor], channels: int) -> List[int]:
-    """Priors of an image by level."""
-    return [level[0].numel() // channels for level in maps]
-
-
 def _by_image(
     labels: List[Tensor], maps: List[Tensor], channels: int
 ) -> Optional[Tensor]:
     """Labels as upstream's losses flatten them, level by level, in the shape (B, P)."""
-    sizes = _num_priors(maps, channels)
+    sizes = num_priors(maps, channels)
     num_images = len(maps[0])
     flat = torch.cat([label.flatten() for label in labels]) if labels else None
     if flat is None or flat.is_floating_point() or len(flat) != num_images * sum(sizes):
         return None
     levels = flat.split([num_images * size for size in sizes])
     return torch.cat([level.view(num_images, -1) for level in levels], dim=1)
-
-
-def _confidence(maps: List[Tensor], head: nn.Module) -> Tensor:
-    """Logit of the most likely class at each prior, shape (B, P)."""
-    best = []
-    for level in maps:
-        classes = level.unflatten(1, (-1, head.cls_out_channels))
-        if not _is_sigmoid(head):
-            classes = classes.log_softmax(dim=2)[:, :, : head.num_classes]
-        # (B, A, H, W) to the order of upstream's losses: location, then anchor
-        best.append(classes.amax(dim=2).permute(0, 2, 3, 1).flatten(1))
-    return torch.cat(best, dim=1)
-
-
-def _take(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
-    """Logits of the chosen priors, level by level, shape (N, C), background last."""
-    taken = []
-    sizes = _num_priors(maps, head.cls_out_channels)
-    for level, mask in zip(maps, chosen.split(sizes, dim=1)):
-        classes = level.unflatten(1, (-1, head.cls_out_channels))
-        mask = mask.view(len(level), *level.shape[2:], classes.shape[1])
-        image, y, x, prior = mask.nonzero(as_tuple=True)
-        taken.append(classes[image, prior, :, y, x])
-    logits = torch.cat(taken)
-    if _is_sigmoid(head):
-        logits = torch.cat([logits, logits.new_zeros(len(logits), 1)], dim=1)
-    return logits

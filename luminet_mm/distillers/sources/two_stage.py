@@ -1,13 +1,15 @@
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Iterator, Optional, Tuple
+from dataclasses import dataclass, field
+from typing import Iterator, List, Optional, Tuple
 
+import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ...compat import is_instance
 from ...registry import LOGIT_SOURCES
 from .base import LogitRows, LogitSource
+from .priors import check_heads, check_maps, confidence, take
 
 STDS = (0.1, 0.1, 0.2, 0.2)  # of the deltas of a Faster R-CNN
 
@@ -23,10 +25,21 @@ class RoIRows(LogitRows):
             label, shape (N, 4): moves of the centre in widths and heights of the RoI
             and logarithms of its growth, divided by mmdet's usual ``target_stds``
             0.1, 0.1, 0.2, 0.2; zero in rows of background.
+        objectness (Tensor, optional): Logits of "object" and of background at M
+            anchors, rows of their own without labels, shape (M, 2).
+        rpn_maps (list[Tensor]): The student's maps of objectness, by level.
+        chosen (Tensor, optional): Which of the P anchors of each image are compared,
+            shape (B, P), bool.
     """
 
     rois: Optional[Tensor] = None
     deltas: Optional[Tensor] = None
+    objectness: Optional[Tensor] = None
+    rpn_maps: List[Tensor] = field(default_factory=list)
+    chosen: Optional[Tensor] = None
+
+    def labels_of(self, prediction: str) -> Optional[Tensor]:
+        return None if prediction == 'objectness' else self.labels
 
 
 @LOGIT_SOURCES.register_module()
@@ -36,7 +49,13 @@ class TwoStageSource(LogitSource):
     Rows are the RoIs that the student sampled for its own loss, in its own
     order; column C - 1 is background. The student's RoI head runs once, in its
     own ``loss``. The teacher runs backbone, neck and RoI head on those RoIs; its
-    RPN does not run.
+    RPN runs only if a loss compares the objectness.
+
+    Besides 'logits', a loss can compare 'deltas', the box that each RoI is regressed
+    to for the class of its label, and 'objectness', the logits of the RPN at anchors
+    of which the first teacher chooses half, the likeliest objects, and chance the
+    other half. An RPN by sigmoid gets the background of logit 0 that it implies, as
+    in :class:`DenseSource`.
 
     Faster R-CNN and what subclasses it (Mask R-CNN, Cascade R-CNN, ...) can be
     on either side. RoIs are boxes in the pixels that both models see, so backbones,
@@ -48,13 +67,23 @@ class TwoStageSource(LogitSource):
         teacher_stage (int): For a teacher with several RoI stages: the stage
             that teaches. Defaults to 0, the stage trained on boxes straight
             from an RPN, which is what a Faster R-CNN student samples.
+        num_anchors (int): Anchors of each image whose objectness is compared.
+            Defaults to 512, as many as RoIs.
+
+    Raises:
+        ValueError: If ``num_anchors`` is below 2.
     """
 
-    def __init__(self, student_stage: int = 0, teacher_stage: int = 0) -> None:
+    predictions = ('logits', 'deltas', 'objectness')
+
+    def __init__(
+        self, student_stage: int = 0, teacher_stage: int = 0, num_anchors: int = 512
+    ) -> None:
+        if num_anchors < 2:
+            raise ValueError(f'model.source.num_anchors={num_anchors} must be >= 2')
         self.student_stage = student_stage
         self.teacher_stage = teacher_stage
-
-    predictions = ('logits', 'deltas')
+        self.num_anchors = num_anchors
 
     @classmethod
     def fits(cls, model: BaseModel) -> bool:
@@ -91,6 +120,14 @@ class TwoStageSource(LogitSource):
                     'model.distill_losses'
                 )
 
+        if 'objectness' in self.compared:
+            check_heads(
+                student.rpn_head,
+                teacher.rpn_head,
+                'model.student.rpn_head',
+                f'{key}.rpn_head',
+            )
+
     @contextmanager
     def observe(self, student: BaseModel, data_samples: list) -> Iterator[RoIRows]:
         extractor, head = self._bbox_modules(student, 'student')
@@ -106,11 +143,16 @@ class TwoStageSource(LogitSource):
         def record_labels(module, args):
             rows.labels = args[1]
 
+        def record_maps(module, args, output):
+            rows.rpn_maps = list(output[0])
+
         handles = [
             extractor.register_forward_pre_hook(record_rois),
             head.register_forward_hook(record_predictions),
             head.loss_cls.register_forward_pre_hook(record_labels),
         ]
+        if 'objectness' in self.compared:
+            handles.append(student.rpn_head.register_forward_hook(record_maps))
         try:
             yield rows
         finally:
@@ -128,7 +170,27 @@ class TwoStageSource(LogitSource):
         if 'deltas' in self.compared:
             _, head = self._bbox_modules(teacher, 'teacher')
             taught.deltas = _deltas(head, predicted['bbox_pred'], rows.labels)
+        if 'objectness' in self.compared:
+            taught.objectness = self._objectness(teacher.rpn_head, feats, rows)
         return taught
+
+    def _objectness(
+        self, head: nn.Module, feats: Tuple[Tensor, ...], rows: RoIRows
+    ) -> Tensor:
+        """The teacher's, shape (M, 2); the first one chooses the anchors."""
+        maps = list(head(feats)[0])
+        check_maps(rows.rpn_maps, maps)
+        if rows.chosen is None:
+            likely = confidence(maps, head)
+            num = min(self.num_anchors, likely.shape[1])
+            top = likely.topk(num // 2, dim=1).indices
+            score = torch.rand_like(likely).scatter_(1, top, 1)  # of [0, 1)
+            rows.chosen = torch.zeros_like(likely, dtype=torch.bool).scatter_(
+                1, score.topk(num, dim=1).indices, True
+            )
+            with torch.enable_grad():  # a teacher is asked without
+                rows.objectness = take(rows.rpn_maps, rows.chosen, head)
+        return take(maps, rows.chosen, head)
 
     def _bbox_modules(self, model: BaseModel, role: str) -> Tuple[nn.Module, nn.Module]:
         """RoI extractor and box head, of the chosen stage where there are many."""
@@ -145,7 +207,11 @@ class TwoStageSource(LogitSource):
         return extractor[stage], head[stage]
 
     def __str__(self) -> str:
-        return "class logits of the student's sampled RoIs"
+        made = 'class logits and boxes' if 'deltas' in self.compared else 'class logits'
+        text = f"{made} of the student's sampled RoIs"
+        if 'objectness' in self.compared:
+            text += f', objectness of {self.num_anchors} anchors an image'
+        return text
 
 
 def _deltas(head: nn.Module, bbox_pred: Tensor, labels: Tensor) -> Tensor:
