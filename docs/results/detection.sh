@@ -62,6 +62,8 @@ done
 if [ "$NAME" = bccd ]; then
     LUMINET=model.distill_losses.loss_luminet
     BOX=model.distill_losses.loss_box
+    RPN=(type=luminet_mm.KDLoss tau=1.0 compares=objectness)
+    RPN=("${RPN[@]/#/model.distill_losses.loss_rpn.}")
     VARIANTS=docs/results/detection/variants
     export PYTHONPATH=$VARIANTS
     for seed in $VARIED; do
@@ -75,7 +77,10 @@ if [ "$NAME" = bccd ]; then
             queue distil "$seed" "warmup_$warmup" luminet model.warmup=$warmup
         done
         queue distil "$seed" box_weight_4 luminet_box $BOX.loss_weight=4
+        queue distil "$seed" luminet_rpn luminet "${RPN[@]}"
+        queue distil "$seed" luminet_box_rpn luminet_box "${RPN[@]}"
         queue distil "$seed" kd_box kd $BOX.type=luminet_mm.BoxLoss
+        queue distil "$seed" kd_box_rpn kd $BOX.type=luminet_mm.BoxLoss "${RPN[@]}"
         for config in "$VARIANTS"/*_bccd.py; do
             queue distil "$seed" "$(basename "$config" _bccd.py)" "$config"
         done
