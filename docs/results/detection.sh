@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Faster R-CNN with few images: a student of a quarter of its teacher's width, alone and
-# by three methods, and LumiNet with its boxes; then, on BCCD, LumiNet with one thing
-# varied at a time. Trained on train, tuned on val, and tested.
+# by three methods, and LumiNet with boxes and RPN; then, on BCCD, LumiNet with one
+# thing varied at a time. Trained on train, tuned on val, and tested.
 # Usage: docs/results/detection.sh bccd|coco128 DATA_FOLDER [WORK_DIR]
 # SEEDS are 0 to 4, VARIED (the seeds of what is varied) 0 to 2, JOBS (trainings at a
 # time) 2. One teacher, of the first seed, teaches all. The same command goes on where it
@@ -53,7 +53,7 @@ for seed in $SEEDS; do queue train "$seed" "$STUDENT" "configs/$NAME/$STUDENT.py
 wait
 
 for seed in $SEEDS; do
-    for method in luminet kd dkd luminet_box; do
+    for method in luminet kd dkd luminet_box_rpn; do
         queue distil "$seed" $method $method
     done
 done
@@ -61,7 +61,7 @@ done
 # One thing varied at a time; variants.py has what the project itself has not kept
 if [ "$NAME" = bccd ]; then
     LUMINET=model.distill_losses.loss_luminet
-    BOX=model.distill_losses.loss_box
+    BOX=(model.distill_losses.loss_box.type=luminet_mm.BoxLoss)
     RPN=(type=luminet_mm.KDLoss tau=1.0 compares=objectness)
     RPN=("${RPN[@]/#/model.distill_losses.loss_rpn.}")
     VARIANTS=docs/results/detection/variants
@@ -76,11 +76,10 @@ if [ "$NAME" = bccd ]; then
         for warmup in 0 400; do
             queue distil "$seed" "warmup_$warmup" luminet model.warmup=$warmup
         done
-        queue distil "$seed" box_weight_4 luminet_box $BOX.loss_weight=4
+        queue distil "$seed" luminet_box luminet "${BOX[@]}"
         queue distil "$seed" luminet_rpn luminet "${RPN[@]}"
-        queue distil "$seed" luminet_box_rpn luminet_box "${RPN[@]}"
-        queue distil "$seed" kd_box kd $BOX.type=luminet_mm.BoxLoss
-        queue distil "$seed" kd_box_rpn kd $BOX.type=luminet_mm.BoxLoss "${RPN[@]}"
+        queue distil "$seed" kd_box kd "${BOX[@]}"
+        queue distil "$seed" kd_box_rpn kd "${BOX[@]}" "${RPN[@]}"
         for config in "$VARIANTS"/*_bccd.py; do
             queue distil "$seed" "$(basename "$config" _bccd.py)" "$config"
         done

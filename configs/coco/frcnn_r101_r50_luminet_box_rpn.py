@@ -1,3 +1,3 @@
 _base_ = './frcnn_r101_r50_luminet.py'
 
-model = {{_base_.luminet_box}}
+model = {{_base_.luminet_box_rpn}}

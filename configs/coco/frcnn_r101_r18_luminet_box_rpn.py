@@ -1,3 +1,3 @@
 _base_ = './frcnn_r101_r18_luminet.py'
 
-model = {{_base_.luminet_box}}
+model = {{_base_.luminet_box_rpn}}

@@ -1,3 +1,3 @@
 _base_ = './frcnn_r18_quarter_luminet_bccd.py'
 
-model = {{_base_.luminet_box}}
+model = {{_base_.luminet_box_rpn}}
