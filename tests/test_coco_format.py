@@ -11,10 +11,11 @@ import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
 from pages import block_of, edit, replace, run_block, without_luminet
-from test_tools import ROOT, UPSTREAM, metrics, tool, weights
+from test_tools import ROOT, UPSTREAM, tool, weights
 from tiny import build, coco_set, faster_rcnn, save_weights
 
 from luminet_mm.config import load_model_cfg
+from luminet_mm.logs import read_last_test
 from luminet_mm.registry import MODELS
 
 PAGE = 'detection.md'
@@ -108,7 +109,7 @@ def test_from_boxes_to_a_student(project):
         '--work-dir', 'tested', '--cfg-options', 'test_evaluator.classwise=True',
         cwd=project, **without_luminet(project),
     )  # fmt: skip
-    tested = metrics(project / 'tested')
+    tested = read_last_test(project / 'tested')
     assert f'distilled student {tested["coco/bbox_mAP"]:.4g} ' in log
     assert {f'coco/{name}_precision' for name in CLASSES} < set(tested)
 

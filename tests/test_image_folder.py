@@ -11,8 +11,10 @@ import pytest
 from mmengine.config import Config
 from mmengine.hub import get_config
 from pages import edit, replace, run_block, without_luminet
-from test_tools import ROOT, metrics, tool, weights
+from test_tools import ROOT, tool, weights
 from tiny import build, save_weights
+
+from luminet_mm.logs import read_last_test
 
 PAGE = 'classification.md'
 UPSTREAM = osp.join(osp.dirname(mmpretrain.__file__), '.mim', 'tools')
@@ -114,7 +116,7 @@ def test_from_a_folder_to_a_student(project):
         f'{UPSTREAM}/test.py', 'configs/flowers/folder_student.py', checkpoint,
         '--work-dir', 'tested', cwd=project, **without_luminet(project),
     )  # fmt: skip
-    tested = metrics(project / 'tested')['accuracy/top1']
+    tested = read_last_test(project / 'tested')['accuracy/top1']
     assert f'distilled student {tested:.4g} ' in log
 
     shutil.copy('data/flowers/val/red/000.jpg', 'photo.jpg')
