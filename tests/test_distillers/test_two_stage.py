@@ -424,6 +424,11 @@ def test_objectness_needs_the_same_anchors(tmp_path):
     )
     with pytest.raises(ValueError, match=message):
         whole_distiller(faster_rcnn(), teacher, ckpt).init_weights()
+    alone = faster_rcnn(rpn_head=None)  # a Fast R-CNN, of given boxes
+    with pytest.raises(ValueError, match='model.teacher.rpn_head is a NoneType'):
+        whole_distiller(
+            faster_rcnn(), alone, save_weights(alone, tmp_path / 'alone.pth')
+        ).init_weights()
     with pytest.raises(ValueError, match='model.source.num_anchors=1 must be >= 2'):
         TwoStageSource(num_anchors=1)
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 @dataclass
 class LogitRows:
-    """The logit matrix of one step of the student, and what its rows are.
+    """The logit matrix that a model makes in one step, and what its rows are.
 
     Attributes:
-        logits (Tensor, optional): Student logits, shape (N, C), with gradient.
+        logits (Tensor, optional): Logits, shape (N, C), the student's with gradient.
         labels (Tensor, optional): Class index of each row, shape (N,); None
             where the student was given no hard labels.
     """

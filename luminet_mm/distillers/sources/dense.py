@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ...compat import is_instance
 from ...registry import LOGIT_SOURCES
 from .base import LogitRows, LogitSource
-from .priors import check_heads, check_maps, confidence, num_priors, take
+from .priors import check_heads, check_maps, confidence, highest, num_priors, take
 
 CHOICES = ('confident', 'assigned', 'all')
 
@@ -140,8 +140,7 @@ class DenseSource(LogitSource):
             score = (assigned < head.num_classes) + others
         else:
             score = confidence(maps, head)
-        top = score.topk(min(self.num_rows, score.shape[1]), dim=1).indices
-        return torch.zeros_like(score, dtype=torch.bool).scatter_(1, top, True)
+        return highest(score, self.num_rows)
 
     def __str__(self) -> str:
         if self.rows == 'all':

@@ -62,6 +62,12 @@ def confidence(maps: List[Tensor], head: nn.Module) -> Tensor:
     return torch.cat(best, dim=1)
 
 
+def highest(score: Tensor, num: int) -> Tensor:
+    """A mask of the ``num`` highest of each row, or all; shape (B, P)."""
+    top = score.topk(min(num, score.shape[1]), dim=1).indices
+    return torch.zeros_like(score, dtype=torch.bool).scatter_(1, top, True)
+
+
 def take(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
     """Logits of the chosen priors, level by level, shape (N, C), background last."""
     taken = []

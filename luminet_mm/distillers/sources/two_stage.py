@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ...compat import is_instance
 from ...registry import LOGIT_SOURCES
 from .base import LogitRows, LogitSource
-from .priors import check_heads, check_maps, confidence, take
+from .priors import check_heads, check_maps, confidence, highest, take
 
 STDS = (0.1, 0.1, 0.2, 0.2)  # of the deltas of a Faster R-CNN
 
@@ -121,6 +121,14 @@ class TwoStageSource(LogitSource):
                 )
 
         if 'objectness' in self.compared:
+            for role, model in (('model.student', student), (key, teacher)):
+                head = getattr(model, 'rpn_head', None)
+                if not is_instance(head, 'mmdet.models', 'RPNHead'):
+                    raise ValueError(
+                        f'{role}.rpn_head is a {type(head).__name__}, and only the '
+                        'objectness of an RPNHead is compared; remove its loss from '
+                        'model.distill_losses'
+                    )
             check_heads(
                 student.rpn_head,
                 teacher.rpn_head,
@@ -181,13 +189,9 @@ class TwoStageSource(LogitSource):
         maps = list(head(feats)[0])
         check_maps(rows.rpn_maps, maps)
         if rows.chosen is None:
-            likely = confidence(maps, head)
-            num = min(self.num_anchors, likely.shape[1])
-            top = likely.topk(num // 2, dim=1).indices
-            score = torch.rand_like(likely).scatter_(1, top, 1)  # of [0, 1)
-            rows.chosen = torch.zeros_like(likely, dtype=torch.bool).scatter_(
-                1, score.topk(num, dim=1).indices, True
-            )
+            likely = highest(confidence(maps, head), self.num_anchors // 2)
+            others = torch.rand(likely.shape, device=likely.device)
+            rows.chosen = highest(likely + others, self.num_anchors)
             with torch.enable_grad():  # a teacher is asked without
                 rows.objectness = take(rows.rpn_maps, rows.chosen, head)
         return take(maps, rows.chosen, head)
