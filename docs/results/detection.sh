@@ -65,7 +65,7 @@ if [ "$NAME" = bccd ]; then
     RPN=(type=luminet_mm.KDLoss tau=1.0 compares=objectness)
     RPN=("${RPN[@]/#/model.distill_losses.loss_rpn.}")
     VARIANTS=docs/results/detection/variants
-    export PYTHONPATH=$VARIANTS
+    export PYTHONPATH=$VARIANTS${PYTHONPATH:+:$PYTHONPATH}
     for seed in $VARIED; do
         for tau in 0.5 2.0; do
             queue distil "$seed" "tau_$tau" luminet $LUMINET.tau=$tau
