@@ -1,3 +1,31 @@
+"""What setup.cfg cannot say: how to compile the operator for CPUs.
+
+It is left out where torch is not there to compile against (as in an isolated build),
+and where compiling fails: luminet_mm computes the same without it.
+"""
+
+import sys
+
 from setuptools import setup
 
-setup()
+try:
+    from torch.utils.cpp_extension import BuildExtension, CppExtension
+except ImportError:
+    compiled = {}
+else:
+    # torch brings the OpenMP that the operator's threads come from, so it is compiled
+    # for OpenMP but not linked to another one
+    openmp = ['-fopenmp'] if sys.platform == 'linux' else []
+    compiled = dict(
+        ext_modules=[
+            CppExtension(
+                'luminet_mm._C',
+                ['luminet_mm/losses/csrc/luminet_loss.cpp'],
+                extra_compile_args=['-O3', *openmp],
+                optional=True,
+            )
+        ],
+        cmdclass=dict(build_ext=BuildExtension.with_options(no_python_abi_suffix=True)),
+    )
+
+setup(**compiled)

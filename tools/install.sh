@@ -61,7 +61,7 @@ install_step() {
 # What a step's outcome depends on: an edit of any of it runs the step anew.
 inputs() {
   case $1 in
-    project) pwd && cat setup.cfg setup.py luminet_mm/version.py ;;
+    project) pwd && cat setup.cfg setup.py luminet_mm/version.py luminet_mm/losses/csrc/* ;;
     *) cat "requirements/$1.txt" ;;
   esac
 }

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from mmengine.runner import autocast
 from torch import Tensor
 
+from . import fused
+
 
 def perception(logits: Tensor, eps: float = 1e-5) -> Tensor:
     r"""Standardise logits class by class over the batch.
@@ -84,7 +86,8 @@ def luminet_loss(
     """LumiNet: the divergence of two perceptions, Eq. 4 of the paper.
 
     There is no ``tau ** 2`` here; the paper's code weights the whole loss by
-    ``alpha ** 2`` instead, see :class:`LuminetLoss`.
+    ``alpha ** 2`` instead, see :class:`LuminetLoss`. On a CPU a compiled operator
+    takes float32 where it can, see :mod:`luminet_mm.losses.fused`.
 
     Args:
         preds_S (Tensor): Student logits, shape (N, C).
@@ -95,6 +98,9 @@ def luminet_loss(
     Returns:
         Tensor: One value per sample, shape (N,).
     """
+    preds_S, preds_T = _widen(preds_S), _widen(preds_T)
+    if fused.fits(preds_S, preds_T):
+        return fused.luminet_loss(preds_S, preds_T, tau, eps)
     return kl_divergence(perception(preds_S, eps), perception(preds_T, eps), tau)
 
 

@@ -1,0 +1,79 @@
+"""The LumiNet loss in one operator, where one was compiled."""
+
+import glob
+import os.path as osp
+from typing import Any, Tuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def fits(preds_S: Tensor, preds_T: Tensor) -> bool:
+    """Whether :func:`luminet_loss` can take these matrices.
+
+    It takes float32 on a CPU, if the operator was compiled when the project was
+    installed, and has no gradient for a teacher.
+    """
+    return (
+        COMPILED
+        and not preds_T.requires_grad
+        and all(
+            z.device.type == 'cpu' and z.dtype == torch.float32
+            for z in (preds_S, preds_T)
+        )
+    )
+
+
+def luminet_loss(preds_S: Tensor, preds_T: Tensor, tau: float, eps: float) -> Tensor:
+    """As :func:`luminet_mm.losses.functional.luminet_loss`.
+
+    It has no second derivative.
+
+    Args:
+        preds_S (Tensor): Student logits, shape (N, C), float32 on a CPU.
+        preds_T (Tensor): Teacher logits, shape (N, C), float32 on a CPU.
+        tau (float): Temperature.
+        eps (float): Added to each class's variance.
+
+    Returns:
+        Tensor: One value per sample, shape (N,).
+    """
+    return _LuminetLoss.apply(preds_S, preds_T, tau, eps)
+
+
+class _LuminetLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, preds_S: Tensor, preds_T: Tensor, tau: float, eps: float
+    ) -> Tensor:
+        preds_S = preds_S.contiguous()
+        loss, difference, statistics = torch.ops.luminet_mm.luminet_loss(
+            preds_S, preds_T.contiguous(), tau, eps
+        )
+        ctx.save_for_backward(preds_S, difference, statistics)
+        ctx.tau = tau
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None, None]:
+        grad_S = torch.ops.luminet_mm.luminet_loss_backward(
+            grad, *ctx.saved_tensors, ctx.tau
+        )
+        return grad_S, None, None, None
+
+
+def _load() -> bool:
+    """Load the extension; False where it was not compiled, or for another torch."""
+    folder = osp.dirname(osp.dirname(__file__))
+    try:
+        for path in glob.glob(osp.join(folder, '_C*.so')):
+            torch.ops.load_library(path)
+            return True
+    except OSError:
+        pass
+    return False
+
+
+COMPILED = _load()

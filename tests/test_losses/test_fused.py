@@ -1,0 +1,94 @@
+"""The compiled operator against the plain formula in float64, and its absence."""
+
+import pytest
+import torch
+
+from luminet_mm.losses import fused, luminet_loss
+
+# the last two are shared out among threads
+SHAPES = [(0, 3), (1, 4), (2, 1), (7, 5), (64, 100), (300, 81), (20, 2000)]
+
+
+def batch(num_samples, num_classes, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    z_S, z_T, weight = torch.randn(3, num_samples, num_classes, generator=generator)
+    return 5 * z_S + 20, 3 * z_T - 7, weight[:, 0]
+
+
+def value_and_gradient(z_S, z_T, weight, **settings):
+    z_S = z_S.clone().requires_grad_()
+    values = luminet_loss(z_S, z_T, **settings)
+    (grad,) = torch.autograd.grad(values @ weight, z_S)
+    return values.detach(), grad
+
+
+def test_it_was_compiled():
+    """Else `make install` found no compiler, and the tests below test nothing."""
+    assert fused.COMPILED
+    assert fused.fits(*torch.zeros(2, 3, 4))
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize('settings', [{}, dict(tau=4.0), dict(tau=0.3, eps=1e-2)])
+def test_equals_the_plain_formula(shape, settings):
+    z_S, z_T, weight = batch(*shape)
+    expected = value_and_gradient(
+        z_S.double(), z_T.double(), weight.double(), **settings
+    )
+    for got, plain in zip(value_and_gradient(z_S, z_T, weight, **settings), expected):
+        assert got.dtype == torch.float32
+        torch.testing.assert_close(got.double(), plain, rtol=1e-4, atol=1e-5)
+
+
+def test_equals_itself_without_the_operator(monkeypatch):
+    """A class without variance, one with an outlier, and large logits."""
+    z_S, z_T, weight = batch(256, 10)
+    z_S[:, 1], z_T[:, 2], z_S[0, 3] = 12345.678, -3.3, 1e4
+    z_S[:, 4] += 1e4
+    compiled = value_and_gradient(z_S, z_T, weight)
+    monkeypatch.setattr(fused, 'COMPILED', False)
+    for got, plain in zip(compiled, value_and_gradient(z_S, z_T, weight)):
+        torch.testing.assert_close(got, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_takes_transposed_logits():
+    z_S, z_T, weight = batch(9, 6)
+    apart = z_S.t().contiguous().t(), z_T.t().contiguous().t()
+    assert not apart[0].is_contiguous()
+    for got, plain in zip(
+        value_and_gradient(*apart, weight), value_and_gradient(z_S, z_T, weight)
+    ):
+        assert torch.equal(got, plain)
+
+
+@pytest.mark.parametrize('wrong', [float('nan'), float('inf')])
+def test_shows_what_is_not_a_number(wrong):
+    z_S, z_T, weight = batch(4, 3)
+    z_S[2, 1] = wrong
+    values, grad = value_and_gradient(z_S, z_T, weight)
+    assert values.isnan().all()
+    assert grad.isnan().any()
+
+
+@pytest.mark.parametrize('shape', [(4, 5), (3, 6), (15,)])
+def test_refuses_another_shape(shape):
+    with pytest.raises(RuntimeError, match=r'one shape \(samples, classes\), got \[3'):
+        fused.luminet_loss(torch.zeros(3, 5), torch.zeros(shape), 1.0, 1e-5)
+
+
+def test_leaves_to_the_plain_formula_what_it_cannot_do():
+    z_S, z_T, _ = batch(3, 4)
+    for dtype in (torch.float64, torch.float16):
+        assert not fused.fits(z_S.to(dtype), z_T.to(dtype))
+    assert not fused.fits(z_S.to('meta'), z_T.to('meta'))
+    z_T.requires_grad_()
+    luminet_loss(z_S, z_T).sum().backward()
+    assert (z_T.grad != 0).any()
+
+
+def test_an_operator_of_another_torch_is_not_used(monkeypatch, tmp_path):
+    (tmp_path / 'losses').mkdir()
+    monkeypatch.setattr(fused, '__file__', str(tmp_path / 'losses' / 'fused.py'))
+    assert not fused._load()
+    (tmp_path / '_C.so').write_bytes(b'of no use')
+    assert not fused._load()
