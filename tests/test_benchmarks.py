@@ -1,26 +1,34 @@
 """The benchmarks, run as a user runs them."""
 
+import json
 import os.path as osp
 
+import torch
 from test_tools import ROOT, tool
+
+
+def table(printed):
+    """Cells of the tables in what a program printed, by rows."""
+    rows = [row for row in printed.splitlines() if row.startswith('| ')]
+    return [[cell.strip() for cell in row.split('|')[1:-1]] for row in rows]
 
 
 def test_data_paths_have_a_row_each():
     arguments = ('--num-images', 96, '--batch-size', 32, '--runs', 2)
-    *_, header, first, second, third, fourth = tool(
-        'benchmarks/data_path.py', *arguments, '--workers', 0, 1
-    ).splitlines()
-    assert header.split()[1:] == ['images/s', 'slowest', 'fastest', 'ms/batch', 'ratio']
-    assert first.startswith('mmpretrain, 0 workers')
-    assert first.endswith(' 1.00')
-    assert second.startswith('mmpretrain, 1 workers')
-    assert third.startswith('luminet_mm, 0 workers')
-    assert fourth.startswith('luminet_mm, 1 workers')
-    for row in (first, second, third, fourth):
-        median, slowest, fastest, milliseconds, ratio = map(float, row.split()[3:])
-        assert 0 < slowest <= median <= fastest
-        assert abs(milliseconds * median / 32e3 - 1) < 0.02
-        assert ratio > 0
+    printed = tool('benchmarks/data_path.py', *arguments, '--workers', 0, 1)
+    cells = table(printed)
+    assert cells.pop(0)[5:] == ['images/s']
+    assert [row[0] for row in cells] == [
+        'mmpretrain, 0 workers',
+        'mmpretrain, 1 workers',
+        'luminet_mm, 0 workers',
+        'luminet_mm, 1 workers',
+    ]
+    assert cells[0][4] == '1.00'
+    for _, *figures in cells:
+        median, fastest, slowest, _, rate = map(float, figures)
+        assert 0 < fastest <= median <= slowest
+        assert abs(median * rate / 96e3 - 1) < 0.02
 
 
 def test_methods_have_a_row_each():
@@ -29,12 +37,27 @@ def test_methods_have_a_row_each():
         for name in ('resnet20', 'resnet56_resnet20_luminet', 'resnet56_resnet20_dml')
     ]
     small = ['--batch-size', 4, '--image-size', 8, '--steps', 1, '--runs', 1]
-    table = tool('benchmarks/methods.py', *configs, *small).splitlines()[-3:]
-    cells = [[cell.strip() for cell in row.split('|')[1:-1]] for row in table]
-    assert [row[4:] for row in cells] == [
+    _, *cells = table(tool('benchmarks/methods.py', *configs, *small))
+    assert [row[5:] for row in cells] == [
         ['0.28 M', '0.00 M'],
         ['0.28 M', '0.00 M'],
         ['0.28 M', '0.86 M'],
     ]
-    assert float(cells[0][3]) == 1
+    assert float(cells[0][4]) == 1
     assert all(float(row[1]) > 0 for row in cells)
+
+
+def test_losses_have_a_table_for_each_shape(tmp_path):
+    arguments = ('--shapes', '4x3', '16x10', '--runs', 2, '--json', tmp_path / 'f.json')
+    printed = tool('benchmarks/loss.py', *arguments)
+    results = json.loads((tmp_path / 'f.json').read_text())
+    assert results['environment']['torch'] == torch.__version__.split('+')[0]
+    for shape, times in results['milliseconds'].items():
+        assert f'{shape}:' in printed
+        assert {'LuminetLoss', 'textbook', 'mmrazor.KLDivergence'} <= set(times)
+        assert all(len(runs) == 2 and min(runs) > 0 for runs in times.values())
+    rows = {row[0]: row[1:] for row in table(printed)[: len(times) + 1]}
+    razor, textbook = rows['mmrazor.KLDivergence'], rows['textbook']
+    assert razor[3] == textbook[4] == '1.00'
+    ratio = float(textbook[0]) / float(razor[0])
+    assert abs(float(textbook[3]) / ratio - 1) < 0.05

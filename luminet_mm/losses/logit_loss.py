@@ -94,15 +94,16 @@ class LogitLoss(nn.Module, metaclass=ABCMeta):
         loss = self.divergence(preds_S, preds_T, gt_labels)
         if weight is not None:
             loss = loss * weight
-        loss = self.loss_weight * loss
 
         if self.reduction == 'none':
+            loss = self.loss_weight * loss
             if weight is None:
                 return loss
             return loss.new_zeros(num_samples).index_copy(0, kept, loss)
         if self.reduction == 'sum':
-            return loss.sum()
-        return loss.sum() / (max(len(loss), 1) if avg_factor is None else avg_factor)
+            return self.loss_weight * loss.sum()
+        count = max(len(loss), 1) if avg_factor is None else avg_factor
+        return self.loss_weight / count * loss.sum()
 
     def _check(
         self, preds_S: Tensor, preds_T: Tensor, avg_factor: Optional[float]

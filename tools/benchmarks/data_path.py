@@ -1,4 +1,4 @@
-"""Measure how many images a second a data path delivers to the model.
+"""Images a second that a data path delivers to the model.
 
 A path is the data loader and the preprocessor in training mode, ends on the
 device, and crops and flips at random: mmpretrain's pipeline with and without
@@ -13,16 +13,15 @@ reads and decodes again in each epoch, would be slower still.
 
 import argparse
 import statistics
-import time
-from typing import Callable, Dict, List
+from typing import Callable, List
 
 import numpy as np
-import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
+from timing import measure, parser, print_heading, print_table, write_json
 
 from luminet_mm.registry import MODELS
 
@@ -36,32 +35,21 @@ PIXELS = dict(
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        '--device', default='cpu', help='where batches go, e.g. cuda (default: cpu)'
-    )
-    parser.add_argument(
+    options = parser(__doc__, runs=5)
+    options.add_argument(
         '--batch-size', type=int, default=64, help="default: 64, CIFAR-100's"
     )
-    parser.add_argument(
+    options.add_argument(
         '--num-images', type=int, default=12800, help='images a run (default: 12800)'
     )
-    parser.add_argument(
-        '--runs',
-        type=int,
-        default=5,
-        help='measured runs of each path, after one more that is not (default: 5)',
-    )
-    parser.add_argument(
+    options.add_argument(
         '--workers',
         type=int,
         nargs='+',
         default=[0, 2],
         help='numbers of worker processes to try (default: 0 2)',
     )
-    return parser.parse_args()
+    return options.parse_args()
 
 
 @DATASETS.register_module()
@@ -88,8 +76,8 @@ class RandomImages(BaseDataset):
 
 def build_path(
     args: argparse.Namespace, cached: bool, num_workers: int
-) -> Callable[[], float]:
-    """A function that runs one epoch and returns the seconds it took."""
+) -> Callable[[], None]:
+    """A function that runs one epoch."""
     pipeline = [*([] if cached else CROP_FLIP), dict(type='PackInputs')]
     dataset = dict(type='RandomImages', num_images=args.num_images, pipeline=pipeline)
     if cached:
@@ -108,28 +96,11 @@ def build_path(
     kind = 'luminet_mm.CropFlipDataPreprocessor' if cached else 'ClsDataPreprocessor'
     preprocessor = MODELS.build(dict(type=kind, **PIXELS)).to(args.device)
 
-    def run() -> float:
-        start = time.perf_counter()
+    def run() -> None:
         for batch in loader:
             preprocessor(batch, training=True)
-        if args.device.startswith('cuda'):
-            torch.cuda.synchronize()
-        return time.perf_counter() - start
 
     return run
-
-
-def measure(
-    paths: Dict[str, Callable[[], float]], num_runs: int
-) -> Dict[str, List[float]]:
-    """Seconds of each run of each path, in turn, after a warm-up of all."""
-    for run in paths.values():
-        run()
-    seconds: Dict[str, List[float]] = {name: [] for name in paths}
-    for _ in range(num_runs):
-        for name, run in paths.items():
-            seconds[name].append(run())
-    return seconds
 
 
 def main() -> None:
@@ -141,27 +112,16 @@ def main() -> None:
         for name, cached in (('mmpretrain', False), ('luminet_mm', True))
         for num_workers in args.workers
     }
-    seconds = measure(paths, args.runs)
+    milliseconds = measure(paths, args.device, args.runs)
 
-    print(
-        f'batches of {args.batch_size} on {args.device}, {torch.get_num_threads()} '
-        f'threads, median of {args.runs} runs of {args.num_images} images'
-    )
-    print(
-        f'{"path":<24}{"images/s":>10}{"slowest":>10}{"fastest":>10}{"ms/batch":>10}'
-        f'{"ratio":>8}'
-    )
-    first = statistics.median(next(iter(seconds.values())))
-    for name, times in seconds.items():
-        median = statistics.median(times)
-        rates = (args.num_images / t for t in (median, max(times), min(times)))
-        print(
-            f'{name:<24}',
-            *(f'{rate:>10.0f}' for rate in rates),
-            f'{1000 * median * args.batch_size / args.num_images:>10.2f}',
-            f'{first / median:>8.2f}',
-            sep='',
-        )
+    print_heading(__doc__, args.device)
+    print(f'Batches of {args.batch_size}, runs of {args.num_images} images:\n')
+    rate = {
+        name: f'{1000 * args.num_images / statistics.median(times):.0f}'
+        for name, times in milliseconds.items()
+    }
+    print_table(milliseconds, list(paths)[:1], {'images/s': rate})
+    write_json(args.json, args.device, dict(milliseconds=milliseconds))
 
 
 if __name__ == '__main__':

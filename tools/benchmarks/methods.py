@@ -1,4 +1,4 @@
-"""Measure what a training step costs with each method, as the paper's Table 3 does.
+"""Training steps of each method, as in the paper's Table 3.
 
 Every config's model takes whole steps (forward, backward, SGD) on the same batch of
 random pixels that lies on the device; teachers have random weights. All run in one
@@ -8,9 +8,8 @@ config is what the others are compared with, usually the student alone.
 
 import argparse
 import os.path as osp
-import statistics
 import tempfile
-import time
+from functools import partial
 from typing import Callable, Tuple
 
 import torch
@@ -19,36 +18,28 @@ from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
+from timing import measure, parser, print_heading, print_table, write_json
 
 from luminet_mm.config import load_model_cfg
 from luminet_mm.registry import MODELS
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('configs', nargs='+', help='classification configs')
-    parser.add_argument('--device', default='cpu', help='e.g. cuda (default: cpu)')
-    parser.add_argument('--batch-size', type=int, default=64, help='default: 64')
-    parser.add_argument(
+    options = parser(__doc__, runs=7)
+    options.add_argument('configs', nargs='+', help='classification configs')
+    options.add_argument('--batch-size', type=int, default=64, help='default: 64')
+    options.add_argument(
         '--image-size', type=int, default=32, help='side in pixels (default: 32)'
     )
-    parser.add_argument(
+    options.add_argument(
         '--steps', type=int, default=10, help='steps of a run (default: 10)'
     )
-    parser.add_argument(
-        '--runs',
-        type=int,
-        default=7,
-        help='measured runs of each, after one more that is not (default: 7)',
-    )
-    return parser.parse_args()
+    return options.parse_args()
 
 
-def build_run(
+def build_step(
     args: argparse.Namespace, config: str
-) -> Tuple[Callable[[], float], int, int]:
+) -> Tuple[Callable[[], object], int, int]:
     """Build one method.
 
     Args:
@@ -56,9 +47,8 @@ def build_run(
         config (str): Path of the config, of one teacher at the most.
 
     Returns:
-        tuple: A function that takes ``args.steps`` steps and returns the
-        milliseconds of one; the student's number of parameters; the number that is
-        trained beside them.
+        tuple: A function that takes a step; the student's number of parameters; the
+        number that is trained beside them.
     """
     cfg = Config.fromfile(config)
     init_default_scope(cfg.default_scope)
@@ -82,44 +72,31 @@ def build_run(
         data_samples=[DataSample().set_gt_label(i % 10) for i in range(size[0])],
     )
 
-    def run() -> float:
-        start = time.perf_counter()
-        for _ in range(args.steps):
-            model.train_step(data, optim)
-        if args.device.startswith('cuda'):
-            torch.cuda.synchronize()
-        return 1000 * (time.perf_counter() - start) / args.steps
-
     student = getattr(model, 'student', model)
     num_student = sum(p.numel() for p in student.parameters())
     num_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return run, num_student, num_trained - num_student
+    step = partial(model.train_step, data, optim)
+    return step, num_student, num_trained - num_student
 
 
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('methods', log_level='WARNING')
     names = [osp.splitext(osp.basename(config))[0] for config in args.configs]
-    built = [build_run(args, config) for config in args.configs]
-    for run, _, _ in built:
-        run()
-    # in turn: each round takes every method once
-    rounds = [[run() for run, _, _ in built] for _ in range(args.runs)]
-    milliseconds = list(zip(*rounds))
+    built = {
+        name: build_step(args, config) for name, config in zip(names, args.configs)
+    }
+    steps = {name: step for name, (step, _, _) in built.items()}
+    milliseconds = measure(steps, args.device, args.runs, args.steps)
 
-    print(
-        f'batches of {args.batch_size} on {args.device}, {torch.get_num_threads()} '
-        f'threads, median of {args.runs} runs of {args.steps} steps'
-    )
-    print('| config | ms/batch | fastest | ratio | parameters | extra |')
-    print('|---|---|---|---|---|---|')
-    first = statistics.median(milliseconds[0])
-    for name, times, (_, num_student, extra) in zip(names, milliseconds, built):
-        median = statistics.median(times)
-        print(
-            f'| {name} | {median:.1f} | {min(times):.1f} | {median / first:.2f} '
-            f'| {num_student / 1e6:.2f} M | {extra / 1e6:.2f} M |'
-        )
+    print_heading(__doc__, args.device)
+    print(f'Batches of {args.batch_size}, runs of {args.steps} steps:\n')
+    extra = {
+        'parameters': {name: f'{n / 1e6:.2f} M' for name, (_, n, _) in built.items()},
+        'extra': {name: f'{n / 1e6:.2f} M' for name, (_, _, n) in built.items()},
+    }
+    print_table(milliseconds, names[:1], extra)
+    write_json(args.json, args.device, dict(milliseconds=milliseconds))
 
 
 if __name__ == '__main__':
