@@ -9,13 +9,15 @@ from typing import Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import get_world_size
 from mmengine.runner import autocast
 from torch import Tensor
+from torch.distributed.nn.functional import all_reduce
 
 from . import fused
 
 
-def perception(logits: Tensor, eps: float = 1e-5) -> Tensor:
+def perception(logits: Tensor, eps: float = 1e-5, sync_stats: bool = False) -> Tensor:
     r"""Standardise logits class by class over the batch.
 
     .. math:: h_{ij} = (z_{ij} - U_j) / \sqrt{V_j + \epsilon}
@@ -29,12 +31,17 @@ def perception(logits: Tensor, eps: float = 1e-5) -> Tensor:
         eps (float): Added to the variance inside the root, so that a class
             whose logit is constant over the batch gives zeros instead of a
             division by zero. Defaults to 1e-5, batch normalisation's default.
+        sync_stats (bool): Whether the batch is that of all processes, each of which
+            has to call this then, if with no sample at all. The gradient goes to the
+            logits of all. Defaults to False.
 
     Returns:
         Tensor: The perception h, shape (N, C), float32 or float64. All zeros
         for a batch of one, whose perception is empty.
     """
     logits = _widen(logits)
+    if sync_stats and get_world_size() > 1:
+        return _global_perception(logits, eps)
     if len(logits) < 2:
         return logits - logits
     # The result does not depend on an offset per column. Taking one off keeps a
@@ -81,7 +88,11 @@ def kd_loss(preds_S: Tensor, preds_T: Tensor, tau: float = 4.0) -> Tensor:
 
 
 def luminet_loss(
-    preds_S: Tensor, preds_T: Tensor, tau: float = 1.0, eps: float = 1e-5
+    preds_S: Tensor,
+    preds_T: Tensor,
+    tau: float = 1.0,
+    eps: float = 1e-5,
+    sync_stats: bool = False,
 ) -> Tensor:
     """LumiNet: the divergence of two perceptions, Eq. 4 of the paper.
 
@@ -94,14 +105,16 @@ def luminet_loss(
         preds_T (Tensor): Teacher logits, shape (N, C).
         tau (float): Temperature. Defaults to 1.0.
         eps (float): See :func:`perception`.
+        sync_stats (bool): See :func:`perception`. Defaults to False.
 
     Returns:
         Tensor: One value per sample, shape (N,).
     """
     preds_S, preds_T = _widen(preds_S), _widen(preds_T)
-    if fused.fits(preds_S, preds_T):
+    if not sync_stats and fused.fits(preds_S, preds_T):
         return fused.luminet_loss(preds_S, preds_T, tau, eps)
-    return kl_divergence(perception(preds_S, eps), perception(preds_T, eps), tau)
+    h_S, h_T = (perception(preds, eps, sync_stats) for preds in (preds_S, preds_T))
+    return kl_divergence(h_S, h_T, tau)
 
 
 def dkd_loss(
@@ -303,6 +316,25 @@ def box_loss(deltas_S: Tensor, deltas_T: Tensor) -> Tensor:
         Tensor: One value per row, shape (N,).
     """
     return (_widen(deltas_S) - _widen(deltas_T)).abs().sum(dim=1)
+
+
+def _global_perception(logits: Tensor, eps: float) -> Tensor:
+    """:func:`perception` of the rows of all processes, of which these are some."""
+    # As in one process, offsets are taken off first; moments travel in float64.
+    offset = logits[:1].detach().sum(dim=0)  # zeros where there is no row
+    logits = logits - offset
+    count = logits.new_tensor(len(logits), dtype=torch.float64)
+    mean = logits.sum(dim=0) / max(len(logits), 1)
+    squares = (logits - mean).square().sum(dim=0).double()
+    mean = mean.double() + offset.double()
+    moments = torch.stack(
+        [count.expand_as(mean), count * mean, squares + count * mean.square()]
+    )
+    count, total, squares = all_reduce(moments)  # torch's, which has a gradient
+    mean, square = (sums / count.clamp(min=1) for sums in (total, squares))
+    var = (square - mean.square()).clamp(min=0)  # below 0 by rounding only
+    shift = (mean - offset.double()).to(logits)
+    return (logits - shift) * torch.rsqrt(var + eps).to(logits)
 
 
 def _pearson(a: Tensor, b: Tensor, eps: float) -> Tensor:

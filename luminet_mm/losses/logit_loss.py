@@ -1,5 +1,5 @@
 from abc import ABCMeta, abstractmethod
-from typing import Optional
+from typing import Optional, Union
 
 from torch import Tensor, nn
 
@@ -102,8 +102,19 @@ class LogitLoss(nn.Module, metaclass=ABCMeta):
             return loss.new_zeros(num_samples).index_copy(0, kept, loss)
         if self.reduction == 'sum':
             return self.loss_weight * loss.sum()
-        count = max(len(loss), 1) if avg_factor is None else avg_factor
+        count = self.num_samples(loss) if avg_factor is None else avg_factor
         return self.loss_weight / count * loss.sum()
+
+    def num_samples(self, loss: Tensor) -> Union[Tensor, int]:
+        """What 'mean' divides by where no ``avg_factor`` is given.
+
+        Args:
+            loss (Tensor): One value per sample that is not ignored, shape (N,).
+
+        Returns:
+            Tensor | int: N, at least 1.
+        """
+        return max(len(loss), 1)
 
     def _check(
         self, preds_S: Tensor, preds_T: Tensor, avg_factor: Optional[float]

@@ -1,5 +1,6 @@
-from typing import Optional
+from typing import Optional, Union
 
+from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
 from ..registry import MODELS
@@ -22,6 +23,10 @@ class LuminetLoss(LogitLoss):
             enters squared: ``loss_weight = alpha ** 2``. Defaults to 1.0.
         eps (float): Added to each class's variance. Defaults to 1e-5.
         reduction (str): 'mean', 'sum' or 'none'. Defaults to 'mean'.
+        sync_stats (bool): Whether mean and variance are those of the batches of all
+            processes, as SyncBatchNorm's, and 'mean' divides by the samples of
+            all: several processes then train as one with the whole batch. Defaults to
+            False, as in the paper: each process has its own.
 
     Raises:
         ValueError: If ``tau`` or ``eps`` is not above 0; and as
@@ -34,16 +39,34 @@ class LuminetLoss(LogitLoss):
         loss_weight: float = 1.0,
         eps: float = 1e-5,
         reduction: str = 'mean',
+        sync_stats: bool = False,
     ) -> None:
         super().__init__(loss_weight, reduction)
         check_positive(self, tau=tau, eps=eps)
         self.tau = tau
         self.eps = eps
+        self.sync_stats = sync_stats
 
     def divergence(
         self, preds_S: Tensor, preds_T: Tensor, gt_labels: Optional[Tensor]
     ) -> Tensor:
-        return luminet_loss(preds_S, preds_T, self.tau, self.eps)
+        return luminet_loss(preds_S, preds_T, self.tau, self.eps, self.sync_stats)
+
+    def num_samples(self, loss: Tensor) -> Union[Tensor, int]:
+        """See :meth:`LogitLoss.num_samples`.
+
+        Returns:
+            Tensor | int: With ``sync_stats`` the mean number of the processes, because
+            DistributedDataParallel averages their gradients.
+        """
+        if not self.sync_stats:
+            return super().num_samples(loss)
+        count = loss.new_tensor(len(loss))
+        all_reduce(count, 'mean')
+        return count.clamp(min=1 / get_world_size())
 
     def extra_repr(self) -> str:
-        return f'tau={self.tau}, eps={self.eps}, {super().extra_repr()}'
+        return (
+            f'tau={self.tau}, eps={self.eps}, {super().extra_repr()}, '
+            f'sync_stats={self.sync_stats}'
+        )
