@@ -164,7 +164,11 @@ def save_weights(cfg, path, seed=0, **meta):
 
 
 def distiller(student, teacher, teacher_ckpt, **kwargs):
-    """A LogitDistiller with both losses, its weights not initialised yet."""
+    """A LogitDistiller with both losses, its weights not initialised yet.
+
+    Its teacher runs as it is, so that equal weights give equal logits to the last bit.
+    """
+    kwargs.setdefault('accelerate_teacher', False)
     kwargs.setdefault(
         'distill_losses',
         dict(

@@ -37,6 +37,9 @@ class LogitDistiller(BaseDistiller):
         teacher_ckpt (str | list[str], optional): Weights of the teacher, one
             for each, see :class:`Teacher`. Defaults to None, which takes the
             model zoo's weights of a teacher named by ``package::config.py``.
+        accelerate_teacher (bool): Whether teachers run as :func:`accelerate` makes
+            them, whose logits differ by rounding. Defaults to True; where they would
+            differ by more, a teacher runs as it is.
         warmup (int): Length of a linear warm-up of the distillation losses: the
             first epoch (or iteration) has 1 / warmup of their weight. Defaults
             to 0, none. The paper uses 20 epochs on CIFAR-100, 1 on ImageNet.
@@ -60,9 +63,11 @@ class LogitDistiller(BaseDistiller):
         teacher: Union[dict, List[dict]],
         distill_losses: Dict[str, dict],
         teacher_ckpt: Union[str, List[str], None] = None,
+        accelerate_teacher: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(student, distill_losses, **kwargs)
+        self.accelerate_teacher = accelerate_teacher
         self._teacher_cfgs = _pair_with_ckpts(teacher, teacher_ckpt)
         self._teachers: List[Teacher] = []
 
@@ -76,9 +81,7 @@ class LogitDistiller(BaseDistiller):
     def _teach(self, inputs: Tensor, data_samples: list, rows: LogitRows) -> LogitRows:
         """What the teachers predict of the student's rows, averaged."""
         taught = [
-            self.source.teach(
-                teacher.model, teacher.prepare_inputs(inputs, data_samples), rows
-            )
+            teacher.predict(self.source, inputs, data_samples, rows)
             for teacher in self.teachers
         ]
         if len(taught) == 1:
@@ -96,7 +99,9 @@ class LogitDistiller(BaseDistiller):
             device = next(self.student.parameters()).device
             teachers = []
             for cfg, ckpt in self._teacher_cfgs:
-                teacher = Teacher(cfg, ckpt, self.student.data_preprocessor)
+                teacher = Teacher(
+                    cfg, ckpt, self.student.data_preprocessor, self.accelerate_teacher
+                )
                 self._check_family(teacher.model, 'model.teacher', teacher.name)
                 teachers.append(teacher.to(device))
             self._teachers = teachers

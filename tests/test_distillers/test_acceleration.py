@@ -1,0 +1,141 @@
+"""A faster teacher: the same logits, or the teacher as it is."""
+
+import copy
+
+import pytest
+import torch
+from tiny import (
+    build,
+    cascade_rcnn,
+    classifier,
+    dense,
+    detection_batch,
+    distiller,
+    faster_rcnn,
+    image_batch,
+    save_weights,
+)
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from luminet_mm.distillers.acceleration import accelerate
+from luminet_mm.registry import MODELS
+
+BATCHES = {'mmdet': detection_batch, 'mmpretrain': image_batch}
+FAMILIES = [
+    (classifier(), {}),
+    (faster_rcnn(), {}),
+    (cascade_rcnn(), dict(teacher_stage=1)),
+    (dense('retinanet'), dict(type='DenseSource', rows='assigned')),
+    (dense('fcos'), dict(type='DenseSource', num_rows=50)),
+]
+
+
+@MODELS.register_module()
+class NormBeforeConv(nn.Module):
+    """Names its layers in another order than it runs them."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3)
+        self.norm = nn.BatchNorm2d(3)
+        self.last = nn.Conv2d(3, 64, 3)
+
+    def forward(self, images):
+        return (self.last(torch.relu(self.conv(self.norm(images)))),)
+
+
+@MODELS.register_module()
+class ByMemory(nn.Module):
+    """Reads its input as it lies in memory, as an operator of its own may."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 64, 3)
+
+    def forward(self, images):
+        maps = self.conv(images)
+        return (maps.as_strided(maps.shape, torch.empty(maps.shape).stride()),)
+
+
+def losses_and_model(tmp_path, cfg, source=None, **kwargs):
+    """Losses of two steps, which the same random numbers choose rows for."""
+    ckpt = save_weights(cfg, tmp_path / 'teacher.pth', seed=1)
+    if source:
+        kwargs['source'] = {'type': 'TwoStageSource', **source}
+    torch.manual_seed(0)
+    model = distiller(cfg, cfg, ckpt, **kwargs)
+    model.init_weights()
+    model.train()
+    model.student.eval()  # no running statistics
+    torch.manual_seed(0)
+    losses = []
+    for seed in (0, 1):
+        batch = BATCHES[cfg['_scope_']](seed=seed)
+        losses.append(model.loss(**model.data_preprocessor(batch, True)))
+    return losses, model, torch.rand(1)
+
+
+@pytest.mark.parametrize(('cfg', 'source'), FAMILIES)
+def test_learns_the_same(cfg, source, tmp_path):
+    plain, model, drawn = losses_and_model(tmp_path, cfg, source)
+    assert _norms(model.teachers[0].model)
+    faster, model, drawn_too = losses_and_model(
+        tmp_path, cfg, source, accelerate_teacher=True
+    )
+    teacher = model.teachers[0].model
+    assert not _norms(teacher)
+    assert teacher.backbone.conv1.weight.is_contiguous(
+        memory_format=torch.channels_last
+    )
+    assert not any(module.training for module in teacher.modules())
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+    assert _norms(model.student)
+    for before, after in zip(plain, faster):
+        assert list(before) == list(after)
+        for name, loss in before.items():
+            torch.testing.assert_close(after[name], loss, rtol=1e-4, atol=1e-5)
+    assert drawn == drawn_too
+
+
+@pytest.mark.parametrize('backbone', [NormBeforeConv, ByMemory])
+def test_another_prediction_is_noticed(backbone, tmp_path, monkeypatch):
+    cfg = classifier()
+    cfg['backbone'] = dict(type=f'luminet_mm.{backbone.__name__}')
+    plain, _, _ = losses_and_model(tmp_path, cfg)
+    log = []
+    monkeypatch.setattr(
+        'luminet_mm.distillers.teacher.print_log', lambda text, **_: log.append(text)
+    )
+    careful, model, _ = losses_and_model(tmp_path, cfg, accelerate_teacher=True)
+    if backbone is NormBeforeConv:
+        assert "The teacher 'ImageClassifier' predicts something else" in log[0]
+        assert _norms(model.teachers[0].model)
+    assert model.teachers[0].model.backbone.conv.weight.is_contiguous()
+    for before, after in zip(plain, careful):
+        assert before['loss_kd'] == after['loss_kd']
+
+
+def test_features_come_in_the_usual_order():
+    model = build(faster_rcnn()).eval()
+    faster = accelerate(model, channels_last=True)
+    images = torch.rand(1, 3, 64, 96)
+    inside = []
+    faster.backbone.register_forward_hook(lambda m, a, out: inside.extend(out))
+    features = faster.extract_feat(images)
+    assert not any(each.is_contiguous() for each in inside)
+    assert all(each.is_contiguous() for each in features)
+    for got, plain in zip(features, model.extract_feat(images)):
+        torch.testing.assert_close(got, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_norms_without_statistics_are_left():
+    model = build(classifier()).eval()
+    model.backbone.norm_without = nn.BatchNorm2d(3, affine=False)
+    before = copy.deepcopy(model.state_dict())
+    faster = accelerate(model, channels_last=False)
+    assert list(faster.state_dict()) == list(before)
+
+
+def _norms(model):
+    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
