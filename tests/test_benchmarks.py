@@ -61,3 +61,32 @@ def test_losses_have_a_table_for_each_shape(tmp_path):
     assert razor[3] == textbook[4] == '1.00'
     ratio = float(textbook[0]) / float(razor[0])
     assert abs(float(textbook[3]) / ratio - 1) < 0.05
+
+
+SMALL = ['--size', 64, 96, '--runs', 1]
+BCCD = osp.join(ROOT, 'configs', 'bccd', 'frcnn_r18_quarter_luminet_bccd.py')
+
+
+def test_teachers_predict_the_same():
+    header, *rows = table(tool('benchmarks/teacher.py', BCCD, *SMALL))
+    assert [row[0] for row in rows] == ['eval()', 'folded', 'channels last']
+    assert header[5] == 'difference'
+    assert float(rows[0][5]) == 0
+    assert all(0 < float(row[5]) < 1e-4 for row in rows[1:])
+
+
+def test_steps_have_a_row_each():
+    header, *rows = table(
+        tool('benchmarks/step.py', '--config', BCCD, '--memory', *SMALL)
+    )
+    assert [row[0] for row in rows] == [
+        'student alone',
+        'floor',
+        'luminet_mm',
+        "teacher's loss",
+        "student's RoI head twice",
+        'mmrazor.SingleTeacherDistill',
+    ]
+    assert [row[4] for row in rows][1] == '1.00'
+    assert float(rows[2][1]) > float(rows[0][1])
+    assert header[-1] == 'peak MiB'

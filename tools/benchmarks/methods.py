@@ -8,20 +8,12 @@ config is what the others are compared with, usually the student alone.
 
 import argparse
 import os.path as osp
-import tempfile
 from functools import partial
 from typing import Callable, Tuple
 
-import torch
-from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.optim import OptimWrapper
-from mmengine.registry import init_default_scope
-from mmpretrain.structures import DataSample
+from models import build_model, optimizer, random_batch
 from timing import measure, parser, print_heading, print_table, write_json
-
-from luminet_mm.config import load_model_cfg
-from luminet_mm.registry import MODELS
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,32 +42,12 @@ def build_step(
         tuple: A function that takes a step; the student's number of parameters; the
         number that is trained beside them.
     """
-    cfg = Config.fromfile(config)
-    init_default_scope(cfg.default_scope)
-    model = cfg.model
-    if 'data_preprocessor' in cfg:
-        model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    with tempfile.TemporaryDirectory() as folder:
-        if 'teacher' in model:
-            model.teacher_ckpt = osp.join(folder, 'teacher.pth')
-            teacher = MODELS.build(load_model_cfg(model.teacher, 'model.teacher'))
-            torch.save(teacher.state_dict(), model.teacher_ckpt)
-        torch.manual_seed(0)
-        model = MODELS.build(model)
-        model.init_weights()
-    model.to(args.device).train()
-    sgd = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-    optim = OptimWrapper(sgd)
-    size = (args.batch_size, 3, args.image_size, args.image_size)
-    data = dict(
-        inputs=torch.randint(256, size, dtype=torch.uint8, device=args.device),
-        data_samples=[DataSample().set_gt_label(i % 10) for i in range(size[0])],
-    )
-
+    model = build_model(config, args.device)
+    data = random_batch(model, args.batch_size, args.image_size, args.image_size)
     student = getattr(model, 'student', model)
     num_student = sum(p.numel() for p in student.parameters())
     num_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    step = partial(model.train_step, data, optim)
+    step = partial(model.train_step, data, optimizer(model))
     return step, num_student, num_trained - num_student
 
 

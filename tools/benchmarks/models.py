@@ -1,0 +1,74 @@
+"""What the benchmarks share: models of a config with random weights, and batches."""
+
+import os.path as osp
+import tempfile
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from mmengine.registry import init_default_scope
+
+from luminet_mm.config import load_model_cfg
+from luminet_mm.registry import MODELS
+
+
+def build_model(config: str, device: str) -> BaseModel:
+    """The model of a config in training mode, as its constructor initialises it.
+
+    Args:
+        config (str): Path of a config, of one teacher at the most.
+        device (str): Where it goes.
+
+    Returns:
+        BaseModel: The model; a teacher's weights are random, too.
+    """
+    cfg = Config.fromfile(config)
+    init_default_scope(cfg.default_scope)
+    model = cfg.model
+    if 'data_preprocessor' in cfg:
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    with tempfile.TemporaryDirectory() as folder:
+        if 'teacher' in model:
+            model.teacher_ckpt = osp.join(folder, 'teacher.pth')
+            teacher = MODELS.build(load_model_cfg(model.teacher, 'model.teacher'))
+            torch.save(teacher.state_dict(), model.teacher_ckpt)
+        torch.manual_seed(0)
+        model = MODELS.build(model)
+        getattr(model, 'teachers', None)  # built now, while their weights are there
+    return model.to(device).train()
+
+
+def random_batch(model: BaseModel, size: int, height: int, width: int) -> dict:
+    """A batch as a data loader gives it, on the model's device.
+
+    Args:
+        model (BaseModel): A classifier or detector, or a distiller of one.
+        size (int): Number of images.
+        height (int): In pixels.
+        width (int): In pixels.
+
+    Returns:
+        dict: ``inputs`` and ``data_samples`` of 3 classes, 8 boxes an image.
+    """
+    model = getattr(model, 'student', model)
+    device = next(model.parameters()).device
+    if not hasattr(model, 'with_bbox'):  # no detector
+        from mmpretrain.structures import DataSample
+
+        shape = (size, 3, height, width)
+        return dict(
+            inputs=torch.randint(256, shape, dtype=torch.uint8, device=device),
+            data_samples=[DataSample().set_gt_label(i % 3) for i in range(size)],
+        )
+    from mmdet.testing import demo_mm_inputs
+
+    shapes = [(3, height, width)] * size
+    return demo_mm_inputs(size, shapes, [8] * size, num_classes=3, device=device)
+
+
+def optimizer(model: BaseModel) -> OptimWrapper:
+    """SGD as it trains, with a learning rate that leaves random weights finite."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    sgd = torch.optim.SGD(parameters, lr=1e-4, momentum=0.9, weight_decay=5e-4)
+    return OptimWrapper(sgd)

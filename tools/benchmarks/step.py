@@ -1,0 +1,188 @@
+"""Training steps of a two-stage detector that is distilled.
+
+Forward, backward and SGD of one batch. `floor` is the least that distillation can
+cost: the student's own step, and one bare forward of the teacher's backbone, neck and
+RoI head as `eval()` leaves them. `teacher's loss` runs the whole teacher on the ground
+truth instead, as mmrazor's SingleTeacherDistill does, of which a real one is beside
+it; `student's RoI head twice` gets the student's logits by another pass over its RoIs.
+With `--memory`, the peak of two steps in a process of its own (on a CPU of all that
+the process held), less what the student alone needs. Weights and images are random.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+from contextlib import contextmanager
+from functools import partial
+from typing import Callable, Dict, Iterator
+
+import torch
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
+from models import build_model, optimizer, random_batch
+from timing import measure, parser, print_heading, print_table, write_json
+
+from luminet_mm.compat import enable_mmrazor
+from luminet_mm.losses import KDLoss
+from luminet_mm.registry import MODELS
+
+FIRST = 'student alone'
+
+
+def parse_args() -> argparse.Namespace:
+    options = parser(__doc__, runs=7)
+    options.add_argument(
+        '--config',
+        default='configs/coco/frcnn_r101_r18_luminet.py',
+        help='of a two-stage detector (default: %(default)s)',
+    )
+    options.add_argument('--batch-size', type=int, default=2, help='default: 2')
+    options.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        default=(480, 640),
+        help='height and width in pixels (default: 480 640)',
+    )
+    options.add_argument(
+        '--memory', action='store_true', help='measure peak memory, too'
+    )
+    options.add_argument('--only', help='two steps of this one, and their peak memory')
+    return options.parse_args()
+
+
+def contenders(args: argparse.Namespace) -> Dict[str, Callable[[], dict]]:
+    """Functions that give the losses of a batch, by name."""
+    distiller = build_model(args.config, args.device)
+    student, source = distiller.student, distiller.source
+    batch = distiller.data_preprocessor(
+        random_batch(distiller, args.batch_size, *args.size), True
+    )
+    (frozen,) = distiller.teachers
+    teacher = frozen.model
+    inputs = frozen.prepare_inputs(**batch)
+    kd = KDLoss(tau=1.0)
+    with torch.no_grad(), source.observe(student, batch['data_samples']) as rows:
+        student(**batch, mode='loss')
+
+    def floor() -> dict:
+        losses = student(**batch, mode='loss')
+        with torch.no_grad():
+            source.teach(teacher, inputs, rows)
+        return losses
+
+    def teacher_loss() -> dict:
+        losses = student(**batch, mode='loss')
+        with torch.no_grad():
+            teacher(inputs, batch['data_samples'], mode='loss')
+        return losses
+
+    def twice() -> dict:
+        with source.observe(student, batch['data_samples']) as rows:
+            with outputs(student.neck) as feats:
+                losses = student(**batch, mode='loss')
+        logits = student.roi_head._bbox_forward(feats[0], rows.rois)['cls_score']
+        with torch.no_grad():
+            taught = source.teach(teacher, inputs, rows).logits
+        return {**losses, 'loss_kd': kd(logits, taught)}
+
+    calls = {
+        FIRST: partial(student, **batch, mode='loss'),
+        'floor': floor,
+        'luminet_mm': partial(distiller, **batch, mode='loss'),
+        "teacher's loss": teacher_loss,
+        "student's RoI head twice": twice,
+    }
+    razor = single_teacher_distill(student, teacher)
+    if razor is not None:
+        calls['mmrazor.SingleTeacherDistill'] = partial(razor, **batch, mode='loss')
+    optim = optimizer(student)
+
+    def step(call: Callable[[], dict]) -> None:
+        loss, _ = student.parse_losses(call())
+        optim.update_params(loss)
+
+    return {name: partial(step, call) for name, call in calls.items()}
+
+
+@contextmanager
+def outputs(module: torch.nn.Module) -> Iterator[list]:
+    """What a module gives inside the block."""
+    seen = []
+    handle = module.register_forward_hook(lambda *args: seen.append(args[2]))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def single_teacher_distill(student: BaseModel, teacher: BaseModel) -> BaseModel:
+    """mmrazor's distiller of the same two, None where it is not installed.
+
+    It compares the logits of RoIs that both sample, each its own: what it costs is
+    right, what it learns is not.
+    """
+    try:
+        enable_mmrazor()
+        import mmrazor.models  # noqa: F401
+    except ImportError:
+        return None
+    logits = dict(logits=dict(type='ModuleOutputs', source='roi_head.bbox_head.fc_cls'))
+    preds = (dict(from_student=side, recorder='logits') for side in (True, False))
+    return MODELS.build(
+        dict(
+            type='mmrazor.SingleTeacherDistill',
+            architecture=student,
+            teacher=teacher,
+            distiller=dict(
+                type='ConfigurableDistiller',
+                student_recorders=logits,
+                teacher_recorders=logits,
+                distill_losses=dict(loss_kd=dict(type='KLDivergence', tau=1.0)),
+                loss_forward_mappings=dict(
+                    loss_kd=dict(zip(('preds_S', 'preds_T'), preds))
+                ),
+            ),
+            _scope_='mmrazor',
+        )
+    )
+
+
+def peak_memory(device: str) -> float:
+    """MiB that this process has held at most, on the device where it computes."""
+    if device.startswith('cuda'):
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def main() -> None:
+    args = parse_args()
+    MMLogger.get_instance('step', log_level='WARNING')
+    calls = contenders(args)
+    if args.only:
+        for _ in range(2):
+            calls[args.only]()
+        print(peak_memory(args.device))
+        return
+
+    print_heading(__doc__, args.device)
+    height, width = args.size
+    print(f'{args.config}, {args.batch_size} images of {width} x {height} pixels:\n')
+    extra, memory = {}, {}
+    if args.memory:
+        for name in calls:
+            command = [sys.executable, *sys.argv, '--only', name]
+            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+            memory[name] = float(printed.stdout.split()[-1])
+        more = {name: f'{each - memory[FIRST]:+.0f}' for name, each in memory.items()}
+        extra = {'peak MiB': more}
+    milliseconds = measure(calls, args.device, args.runs)
+    baselines = [name for name in calls if name not in (FIRST, 'luminet_mm')]
+    print_table(milliseconds, baselines, extra)
+    results = dict(milliseconds=milliseconds, peak_mib=memory)
+    write_json(args.json, args.device, results)
+
+
+if __name__ == '__main__':
+    main()
