@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Measure everything and write a page of it: docs/benchmarks.md for a CPU,
+# docs/benchmarks_cuda.md for a GPU. Let nothing else run.
+# Usage: tools/benchmarks/run_all.sh [cpu|cuda]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+DEVICE=${1:-cpu}
+PAGE=docs/benchmarks.md
+[ "$DEVICE" = cpu ] || PAGE=docs/benchmarks_$DEVICE.md
+RESULTS=docs/results/benchmarks/$DEVICE
+mkdir -p "$RESULTS"
+trap 'rm -f "$PAGE.new"' EXIT
+
+# measure NAME [OPTION ...]: one program's part of the page
+measure() {
+    local program=$1
+    echo "benchmarks: $program" >&2
+    python "tools/benchmarks/$program.py" --device "$DEVICE" \
+        --json "$RESULTS/$program.json" "${@:2}"
+    echo
+}
+
+{
+    echo '# Benchmarks'
+    echo
+    echo "What \`tools/benchmarks/run_all.sh $DEVICE\` printed. Contenders took turns in"
+    echo 'one process, after a warm-up; columns "to" are ratios of medians.'
+    echo
+    measure loss
+    measure scaling
+    measure teacher configs/coco/frcnn_r101_r18_luminet.py
+    measure step --runs 3 --memory
+    measure methods configs/cifar100/{resnet8x4,resnet32x4_resnet8x4_{kd,luminet}}.py \
+        --steps 3 --runs 15
+} >"$PAGE.new"
+mv "$PAGE.new" "$PAGE"
+echo "benchmarks: wrote $PAGE" >&2
