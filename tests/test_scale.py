@@ -1,0 +1,90 @@
+"""What large trainings switch on, with a distiller: the student learns the same."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from tiny import (
+    build,
+    classification_run,
+    classifier,
+    detection_run,
+    distilled,
+    distiller,
+    faster_rcnn,
+    image_batch,
+    save_weights,
+)
+
+KD = dict(loss_kd=dict(type='luminet_mm.KDLoss'))
+
+
+def student(tmp_path, name, make_run=classification_run, model=None, **overrides):
+    """Parameters that a training ends with."""
+    make = classifier if make_run is classification_run else faster_rcnn
+    ckpt = save_weights(make(), tmp_path / 'teacher.pth', seed=5)
+    cfg = distilled(make(), make(), ckpt)
+    cfg.update(model or {})
+    cfg = make_run(cfg, tmp_path, tmp_path / name, param_scheduler=[], **overrides)
+    runner = Runner.from_cfg(Config(cfg))
+    runner.train()
+    return {name: value.detach() for name, value in runner.model.named_parameters()}
+
+
+def assert_same(one, other, **tolerance):
+    assert list(one) == list(other)
+    for name, value in one.items():
+        torch.testing.assert_close(value, other[name], msg=name, **tolerance)
+
+
+def test_gradient_accumulation_is_a_larger_batch(tmp_path):
+    """Of a loss of single samples, beside normalisation that is not of the batch."""
+    frozen = classifier()
+    frozen['backbone']['norm_eval'] = True
+    settings = dict(model=dict(student=frozen, distill_losses=KD))
+    large = student(tmp_path, 'large', train_dataloader=dict(batch_size=8), **settings)
+    small = student(
+        tmp_path,
+        'small',
+        train_dataloader=dict(batch_size=4),
+        optim_wrapper=dict(accumulative_counts=2),
+        **settings,
+    )
+    assert_same(large, small, rtol=1e-4, atol=1e-6)
+    start = student(tmp_path, 'start', train_cfg=dict(max_epochs=0), **settings)
+    assert not torch.equal(
+        start['student.head.fc.weight'], small['student.head.fc.weight']
+    )
+
+
+def test_workers_change_nothing(tmp_path):
+    alone = student(tmp_path, 'alone')
+    loader = dict(num_workers=2, persistent_workers=True)
+    assert_same(alone, student(tmp_path, 'workers', train_dataloader=loader))
+
+
+@pytest.mark.parametrize('make_run', [classification_run, detection_run])
+def test_activation_checkpointing_changes_nothing(make_run, tmp_path):
+    plain = student(tmp_path, 'plain', make_run)
+    layers = [f'student.backbone.layer{i}' for i in (2, 4)]
+    checkpointed = student(
+        tmp_path, 'checkpointed', make_run, activation_checkpointing=layers
+    )
+    assert_same(plain, checkpointed, rtol=1e-4, atol=1e-6)
+
+
+def test_bfloat16_learns_nearly_the_same(tmp_path):
+    """By autocast, as mmengine's AmpOptimWrapper does on a GPU."""
+    ckpt = save_weights(classifier(), tmp_path / 'teacher.pth', seed=5)
+    model = distiller(classifier(), classifier(), ckpt, accelerate_teacher=True)
+    model.load_state_dict(build(classifier(), seed=3).state_dict())
+    model.train()
+    batch = model.data_preprocessor(image_batch(), True)
+    plain = model.loss(**batch)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        half = model.loss(**batch)
+    for name, loss in plain.items():
+        assert half[name].dtype == torch.float32
+        torch.testing.assert_close(half[name], loss, rtol=0.05, atol=0.01)
+    sum(half.values()).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
