@@ -51,7 +51,7 @@ def process(rank, counts, file, out):
         torch.save((losses / len(counts), list(model.parameters())), out)
 
 
-@pytest.mark.parametrize('counts', [(4, 4), (7, 1), (6, 0), (3, 5, 0, 1)])
+@pytest.mark.parametrize('counts', [(4, 4), (3, 5, 0, 1)])
 def test_processes_train_as_one(counts, tmp_path):
     mp.spawn(
         process, (counts, tmp_path / 'store', tmp_path / 'out'), nprocs=len(counts)
