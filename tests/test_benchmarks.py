@@ -1,6 +1,7 @@
 """The benchmarks, run as a user runs them."""
 
 import json
+import math
 import os.path as osp
 
 import torch
@@ -90,3 +91,19 @@ def test_steps_have_a_row_each():
     assert float(rows[2][1]) > float(rows[0][1])
     # in a process of its own: MiB
     assert float(tool('benchmarks/step.py', *options, '--only', 'luminet_mm')) > 100
+
+
+def test_scaling_knows_its_exponent():
+    sizes = ['--samples', 8, 16, '--classes', 4, 8, '--processes', 2, '--runs', 1]
+    printed = tool('benchmarks/scaling.py', *sizes)
+    names = [row[0] for row in table(printed) if row[0]]
+    assert names == ['8 x 81', '16 x 81', '512 x 4', '512 x 8', '2 own', '2 synced']
+    growth = [
+        line.split()[1] for line in printed.splitlines() if 'exponent ' in line[:9]
+    ]
+    assert len(growth) == 2
+    (first, second), value = (
+        [float(r[1]) for r in table(printed)[1:3]],
+        float(growth[0]),
+    )
+    assert abs(value - math.log2(second / first)) < 0.02
