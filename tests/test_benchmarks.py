@@ -89,7 +89,6 @@ def test_steps_have_a_row_each():
         'mmrazor.SingleTeacherDistill',
     ]
     assert rows[1][4] == '1.00'
-    assert float(rows[2][1]) > float(rows[0][1])
     # in a process of its own: MiB
     assert float(tool('benchmarks/step.py', *options, '--only', 'luminet_mm')) > 100
 
