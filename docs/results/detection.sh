@@ -55,8 +55,11 @@ queue() {
     "$@" &
 }
 
-queue train "$FIRST" "$TEACHER" "configs/$NAME/$TEACHER.py"
-for seed in $SEEDS; do queue train "$seed" "$STUDENT" "configs/$NAME/$STUDENT.py"; done
+for seed in $SEEDS; do
+    for name in "$TEACHER" "$STUDENT"; do
+        queue train "$seed" "$name" "configs/$NAME/$name.py"
+    done
+done
 wait
 
 for seed in $SEEDS; do
