@@ -1,7 +1,7 @@
 """The LumiNet loss in one operator, where one was compiled."""
 
-import glob
 import os.path as osp
+import warnings
 from typing import Any, Tuple
 
 import torch
@@ -65,15 +65,21 @@ class _LuminetLoss(torch.autograd.Function):
 
 
 def _load() -> bool:
-    """Load the extension; False where it was not compiled, or for another torch."""
-    folder = osp.dirname(osp.dirname(__file__))
+    """Load the operator; False where it was not compiled, or for another torch."""
+    path = osp.join(osp.dirname(osp.dirname(__file__)), '_C.so')
+    if not osp.isfile(path):
+        return False
     try:
-        for path in glob.glob(osp.join(folder, '_C*.so')):
-            torch.ops.load_library(path)
-            return True
-    except OSError:
-        pass
-    return False
+        torch.ops.load_library(path)
+    except OSError as error:
+        warnings.warn(
+            f'{path} was compiled for another torch than {torch.__version__}, so '
+            "LumiNet's loss is slower on a CPU; install luminet_mm again "
+            f'with --no-build-isolation. {error}',
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 COMPILED = _load()
