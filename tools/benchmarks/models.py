@@ -1,5 +1,6 @@
 """What the benchmarks share: models of a config with random weights, and batches."""
 
+import argparse
 import os.path as osp
 import tempfile
 
@@ -11,6 +12,18 @@ from mmengine.registry import init_default_scope
 
 from luminet_mm.config import load_model_cfg
 from luminet_mm.registry import MODELS
+
+
+def add_batch_options(options: argparse.ArgumentParser) -> None:
+    """The options of a program that measures detectors on :func:`random_batch`."""
+    options.add_argument('--batch-size', type=int, default=2, help='default: 2')
+    options.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        default=(480, 640),
+        help='height and width in pixels (default: 480 640)',
+    )
 
 
 def build_model(config: str, device: str) -> BaseModel:

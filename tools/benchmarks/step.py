@@ -20,7 +20,7 @@ from typing import Callable, Dict, Iterator
 import torch
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
-from models import build_model, optimizer, random_batch
+from models import add_batch_options, build_model, optimizer, random_batch
 from timing import measure, parser, print_heading, print_table, write_json
 
 from luminet_mm.compat import enable_mmrazor
@@ -37,14 +37,7 @@ def parse_args() -> argparse.Namespace:
         default='configs/coco/frcnn_r101_r18_luminet.py',
         help='of a two-stage detector (default: %(default)s)',
     )
-    options.add_argument('--batch-size', type=int, default=2, help='default: 2')
-    options.add_argument(
-        '--size',
-        type=int,
-        nargs=2,
-        default=(480, 640),
-        help='height and width in pixels (default: 480 640)',
-    )
+    add_batch_options(options)
     options.add_argument(
         '--memory', action='store_true', help='measure peak memory, too'
     )

@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 from mmengine.logging import MMLogger
-from models import build_model, random_batch
+from models import add_batch_options, build_model, random_batch
 from timing import measure, parser, print_heading, print_table, write_json
 
 from luminet_mm.distillers.acceleration import accelerate
@@ -21,14 +21,7 @@ from luminet_mm.distillers.acceleration import accelerate
 def parse_args() -> argparse.Namespace:
     options = parser(__doc__, runs=7)
     options.add_argument('configs', nargs='+', help='distillation configs')
-    options.add_argument('--batch-size', type=int, default=2, help='default: 2')
-    options.add_argument(
-        '--size',
-        type=int,
-        nargs=2,
-        default=(480, 640),
-        help='height and width in pixels (default: 480 640)',
-    )
+    add_batch_options(options)
     return options.parse_args()
 
 
