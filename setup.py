@@ -9,6 +9,7 @@ import sys
 from setuptools import setup
 
 try:
+    import torch
     from torch.utils.cpp_extension import BuildExtension, CppExtension
 except ImportError:
     compiled = {}
@@ -16,10 +17,12 @@ else:
     # torch brings the OpenMP that the operator's threads come from, so it is compiled
     # for OpenMP but not linked to another one
     openmp = ['-fopenmp'] if sys.platform == 'linux' else []
+    # one for each release of torch: environments may share a checkout
+    release = '_'.join(torch.__version__.split('.')[:2])
     compiled = dict(
         ext_modules=[
             CppExtension(
-                'luminet_mm._C',
+                f'luminet_mm._C_torch{release}',
                 ['luminet_mm/losses/csrc/luminet_loss.cpp'],
                 extra_compile_args=['-O3', *openmp],
                 optional=True,

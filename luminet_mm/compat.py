@@ -1,5 +1,6 @@
 """What it takes to work with the installed OpenMMLab stack as it is."""
 
+import importlib
 import importlib.util
 import sys
 from types import ModuleType
@@ -25,6 +26,9 @@ MMRAZOR_QUANTIZATION = (
     'mmrazor.models.quantizers',
     'mmrazor.structures.quantization',
 )
+
+# The newest mmcv that mmrazor 1.0 lets itself be imported with.
+MMRAZOR_MMCV = '2.1.0'
 
 
 class _Unavailable(ModuleType):
@@ -54,6 +58,9 @@ def enable_mmrazor() -> None:
     puts placeholders in the place of that half, which name the reason when they
     are used. It does nothing where mmrazor is not installed, is imported
     already, or imports by itself (torch 1).
+
+    mmrazor also asserts an mmcv of :data:`MMRAZOR_MMCV` at most. Where mmcv is newer,
+    as in the maintained forks, mmrazor is imported here and shown that version.
     """
     if (
         digit_version(torch.__version__) < digit_version('2.0.0')
@@ -63,6 +70,22 @@ def enable_mmrazor() -> None:
         return
     for name in MMRAZOR_QUANTIZATION:
         sys.modules.setdefault(name, _Unavailable(name))
+    _import_past_mmcv()
+
+
+def _import_past_mmcv() -> None:
+    """Import mmrazor's first module, which asserts mmcv's version, where it is newer."""
+    if importlib.util.find_spec('mmcv') is None:
+        return
+    import mmcv
+
+    version = mmcv.__version__
+    if digit_version(version) > digit_version(MMRAZOR_MMCV):
+        mmcv.__version__ = MMRAZOR_MMCV
+        try:
+            importlib.import_module('mmrazor')
+        finally:
+            mmcv.__version__ = version
 
 
 def is_instance(obj: Any, module: str, name: str) -> bool:

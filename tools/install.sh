@@ -1,14 +1,20 @@
 #!/usr/bin/env bash
-# Install the default stack and this project, editable, into a Python interpreter.
+# Install a stack and this project, editable, into a Python interpreter.
 #
-#   tools/install.sh PYTHON [STEP...]
+#   [STACK=default] tools/install.sh PYTHON [STEP...]
 #
+# A stack is a folder of requirements/, see docs/install.md.
 # Steps run in the order below; all of them when none is named. A step that is
 # done leaves a stamp in the environment, so a second run skips it and a run that
 # was interrupted goes on where it stopped.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
+stack=requirements/${STACK:-default}
+if [[ ! -d $stack ]]; then
+  echo "install: no folder $stack, choose STACK from: $(ls -d requirements/*/ | xargs -n1 basename | xargs)" >&2
+  exit 1
+fi
 steps=(torch build openmmlab mmcv demo dev project)
 python=${1:?usage: tools/install.sh PYTHON [STEP...], steps: ${steps[*]}}
 shift
@@ -20,9 +26,10 @@ for step in $wanted; do
   fi
 done
 
-if ! "$python" -c 'import sys; sys.exit(not (3, 8) <= sys.version_info[:2] <= (3, 11))'
+read -r low high <"$stack/python.txt"
+if ! "$python" -c "import sys; sys.exit(not (${low/./,}) <= sys.version_info[:2] <= (${high/./,}))"
 then
-  echo "install: $python is not a Python from 3.8 to 3.11, for which torch 2.1.2 exists" >&2
+  echo "install: $python is not a Python from $low to $high, which $stack needs" >&2
   exit 1
 fi
 stamps=$("$python" -c 'import sys; print(sys.prefix)')/.luminet_mm
@@ -32,19 +39,26 @@ quiet=()
 
 # No step may move what an earlier one pinned.
 pip_install() {
-  "$python" -m pip install "${quiet[@]}" -c requirements/torch.txt \
-    -c requirements/build.txt -c requirements/openmmlab.txt "$@"
+  "$python" -m pip install "${quiet[@]}" -c "$stack/torch.txt" \
+    -c "$stack/build.txt" -c "$stack/openmmlab.txt" "$@"
+}
+
+# The file of a step: the stack's own, or the one for all.
+requirements() {
+  if [[ -f $stack/$1.txt ]]; then echo "$stack/$1.txt"; else echo "requirements/$1.txt"; fi
 }
 
 install_mmcv() {
-  if pip_install --only-binary mmcv -r requirements/mmcv.txt 2>/dev/null; then
+  local mmcv
+  mmcv=$(<"$stack/mmcv.txt")
+  if pip_install --only-binary "${mmcv%==*}" "$mmcv" 2>/dev/null; then
     echo '  a ready build was found'
     return
   fi
   echo '  no ready wheel for this Python in the index or in find-links: building from'
-  echo '  source now, about 13 minutes on 2 cores. A machine with a GPU is better served'
-  echo "  by OpenMMLab's binary: stop here, run \`mim install mmcv==2.1.0\`, start again."
-  pip_install --no-build-isolation -r requirements/mmcv.txt
+  echo '  source now, about 13 minutes on 2 cores. A machine with a GPU is better served by'
+  echo "  its publisher's binary: stop here, get it as docs/install.md says, start again."
+  pip_install --no-build-isolation "$mmcv"
 }
 
 install_step() {
@@ -54,7 +68,7 @@ install_step() {
       pip_install --no-build-isolation --no-deps -e .
       "$python" -c 'import luminet_mm'
       ;;
-    *) pip_install -r "requirements/$1.txt" ;;
+    *) pip_install -r "$(requirements "$1")" ;;
   esac
 }
 
@@ -62,7 +76,7 @@ install_step() {
 inputs() {
   case $1 in
     project) pwd && cat setup.cfg setup.py luminet_mm/version.py luminet_mm/losses/csrc/* ;;
-    *) cat "requirements/$1.txt" ;;
+    *) cat "$(requirements "$1")" ;;
   esac
 }
 

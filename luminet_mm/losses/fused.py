@@ -2,6 +2,7 @@
 
 import os.path as osp
 import warnings
+from glob import glob
 from typing import Any, Tuple
 
 import torch
@@ -66,18 +67,18 @@ class _LuminetLoss(torch.autograd.Function):
 
 def _load() -> bool:
     """Load the operator; False where it was not compiled, or for another torch."""
-    path = osp.join(osp.dirname(osp.dirname(__file__)), '_C.so')
-    if not osp.isfile(path):
-        return False
+    folder = osp.dirname(osp.dirname(__file__))
+    release = '_'.join(torch.__version__.split('.')[:2])
     try:
-        torch.ops.load_library(path)
+        torch.ops.load_library(osp.join(folder, f'_C_torch{release}.so'))
     except OSError as error:
-        warnings.warn(
-            f'{path} was compiled for another torch than {torch.__version__}, so '
-            "LumiNet's loss is slower on a CPU; install luminet_mm again "
-            f'with --no-build-isolation. {error}',
-            stacklevel=2,
-        )
+        if glob(osp.join(folder, '_C_torch*.so')):
+            warnings.warn(
+                "LumiNet's loss was compiled, but not for this torch "
+                f'({torch.__version__}), so it is slower on a CPU; install luminet_mm '
+                f'again with --no-build-isolation. {error}',
+                stacklevel=2,
+            )
         return False
     return True
 
