@@ -74,7 +74,7 @@ def enable_mmrazor() -> None:
 
 
 def _import_past_mmcv() -> None:
-    """Import mmrazor's first module, which asserts mmcv's version, where it is newer."""
+    """Import the module of mmrazor that asserts mmcv's version, where it is newer."""
     if importlib.util.find_spec('mmcv') is None:
         return
     import mmcv
