@@ -14,9 +14,10 @@ from torch.utils._pytree import tree_map
 def accelerate(model: BaseModel, channels_last: bool) -> BaseModel:
     """Copy a model in eval mode and make the copy faster.
 
-    Batch normalisation is folded into the convolution before it. Where a model does
-    not run its layers in the order in which it names them, that is wrong, so compare
-    what the copy predicts with what the model does.
+    Its backbone and neck are copied, and batch normalisation is folded into the
+    convolution before it there; heads are the model's own. Where a model does not run
+    its layers in the order in which it names them, that is wrong, so compare the
+    features that the copy extracts with the model's.
 
     Args:
         model (BaseModel): A classifier or detector with ``backbone`` and, maybe,
@@ -28,17 +29,23 @@ def accelerate(model: BaseModel, channels_last: bool) -> BaseModel:
     Returns:
         BaseModel: The copy.
     """
-    model = copy.deepcopy(model)
-    if all(_can_be_folded(module) for module in model.modules()):
-        fuse_conv_bn(model)
-    if channels_last:
-        parts = [model.backbone]
-        if getattr(model, 'neck', None) is not None:
-            parts.append(model.neck)
-        for part in parts:
+    faster = copy.copy(model)
+    faster._modules = dict(model._modules)
+    for name in ('backbone', 'neck'):
+        part = copy.deepcopy(getattr(model, name, None))
+        if part is None:
+            continue
+        if all(_can_be_folded(module) for module in part.modules()):
+            part = fuse_conv_bn(part)
+        part.eval()
+        part.requires_grad_(False)  # what was folded is new
+        if channels_last:
             part.to(memory_format=torch.channels_last)
-        parts[-1].register_forward_hook(_to_usual_order)
-    return model.eval().requires_grad_(False)  # what was folded is new
+        setattr(faster, name, part)
+        last = part
+    if channels_last:
+        last.register_forward_hook(_to_usual_order)
+    return faster
 
 
 def _can_be_folded(module: nn.Module) -> bool:

@@ -38,8 +38,8 @@ class LogitDistiller(BaseDistiller):
             for each, see :class:`Teacher`. Defaults to None, which takes the
             model zoo's weights of a teacher named by ``package::config.py``.
         accelerate_teacher (bool): Whether teachers run as :func:`accelerate` makes
-            them, whose logits differ by rounding. Defaults to True; where they would
-            differ by more, a teacher runs as it is.
+            them, whose features differ by rounding. Defaults to True; where they
+            would differ by more, a teacher runs as it is.
         warmup (int): Length of a linear warm-up of the distillation losses: the
             first epoch (or iteration) has 1 / warmup of their weight. Defaults
             to 0, none. The paper uses 20 epochs on CIFAR-100, 1 on ImageNet.
@@ -73,11 +73,12 @@ class LogitDistiller(BaseDistiller):
 
     def loss(self, inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
         """See :meth:`BaseDistiller.loss`."""
+        for teacher in self.teachers:
+            teacher.accelerate(inputs, data_samples)
         losses, rows = self._observed_loss(self.student, inputs, data_samples)
         taught = self._teach(inputs, data_samples, rows)
         return {**losses, **self._distill(rows, taught)}
 
-    @torch.no_grad()
     def _teach(self, inputs: Tensor, data_samples: list, rows: LogitRows) -> LogitRows:
         """What the teachers predict of the student's rows, averaged."""
         taught = [

@@ -1,4 +1,3 @@
-import copy
 import os.path as osp
 from typing import Optional, Sequence
 
@@ -12,12 +11,11 @@ from torch import Tensor
 
 from ..config import load_cfg, load_model_cfg
 from ..registry import MODELS
-from ..rng import forked_rng
 from .acceleration import accelerate
 from .pixels import PixelTranslator
 from .sources import LogitRows, LogitSource
 
-TOLERANCE = 1e-4  # of an accelerated teacher's predictions, to the largest
+TOLERANCE = 1e-4  # of an accelerated teacher's features, to the largest
 
 
 class Teacher:
@@ -124,6 +122,39 @@ class Teacher:
         """
         return self.pixels(inputs, data_samples)
 
+    @torch.no_grad()
+    def accelerate(self, inputs: Tensor, data_samples: Sequence) -> None:
+        """Go on as what :func:`accelerate` makes of the model, if that sees the same.
+
+        Only the first call does anything, and only to a model with a ``backbone``. It
+        holds two backbones while it compares their features, so call it when the
+        student does not need the memory.
+
+        Args:
+            inputs (Tensor): The student's batch, shape (B, 3, H, W).
+            data_samples (Sequence): The batch's data samples.
+        """
+        if not self._to_accelerate:
+            return
+        self._to_accelerate = False
+        if getattr(self.model, 'backbone', None) is None:
+            return  # of another library, wrapped
+        inputs = self.prepare_inputs(inputs, data_samples)
+        on_cpu = inputs.device.type == 'cpu'
+        with autocast(inputs.device.type, enabled=False):
+            plain = self.model.extract_feat(inputs)
+            for channels_last in (True, False) if on_cpu else (False,):
+                model = accelerate(self.model, channels_last)
+                if all(map(_close, model.extract_feat(inputs), plain)):
+                    self.model = model
+                    return
+        print_log(
+            f'The teacher {self.name!r} sees something else with its batch '
+            'normalisation folded into its convolutions, so it runs as it is',
+            logger='current',
+        )
+
+    @torch.no_grad()
     def predict(
         self,
         source: LogitSource,
@@ -132,9 +163,6 @@ class Teacher:
         rows: LogitRows,
     ) -> LogitRows:
         """What the teacher predicts of the student's rows.
-
-        Before the first, the model is replaced by what :func:`accelerate` makes of
-        it, if that predicts the same.
 
         Args:
             source (LogitSource): The family of student and teacher.
@@ -145,34 +173,7 @@ class Teacher:
         Returns:
             LogitRows: Predictions of the same rows.
         """
-        inputs = self.prepare_inputs(inputs, data_samples)
-        if self._to_accelerate:
-            # on rows and random numbers of its own: the run must not notice
-            with forked_rng(inputs.device):
-                self._accelerate(source, inputs, copy.copy(rows))
-        return source.teach(self.model, inputs, rows)
-
-    def _accelerate(self, source: LogitSource, inputs: Tensor, rows: LogitRows) -> None:
-        on_cpu = inputs.device.type == 'cpu'
-        with autocast(inputs.device.type, enabled=False):
-            plain = source.teach(self.model, inputs, rows)
-            if not len(plain.logits):
-                return  # nothing to compare yet
-            self._to_accelerate = False
-            for channels_last in (True, False) if on_cpu else (False,):
-                model = accelerate(self.model, channels_last)
-                faster = source.teach(model, inputs, rows)
-                if all(
-                    _close(getattr(faster, name), getattr(plain, name))
-                    for name in source.compared
-                ):
-                    self.model = model
-                    return
-        print_log(
-            f'The teacher {self.name!r} predicts something else with its batch '
-            'normalisation folded into its convolutions, so it runs as it is',
-            logger='current',
-        )
+        return source.teach(self.model, self.prepare_inputs(inputs, data_samples), rows)
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':
         # EMA copies the distiller; one teacher serves both
@@ -180,7 +181,7 @@ class Teacher:
 
 
 def _close(a: Tensor, b: Tensor) -> bool:
-    """Whether two predictions differ by rounding only."""
+    """Whether two maps of features differ by rounding only."""
     return bool((a - b).abs().max() <= TOLERANCE * b.abs().max())
 
 

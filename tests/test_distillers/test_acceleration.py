@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from mmpretrain.models.classifiers import BaseClassifier
 from tiny import (
     build,
     cascade_rcnn,
@@ -58,13 +59,27 @@ class ByMemory(nn.Module):
         return (maps.as_strided(maps.shape, torch.empty(maps.shape).stride()),)
 
 
-def losses_and_model(tmp_path, cfg, source=None, **kwargs):
+@MODELS.register_module()
+class WrappedClassifier(BaseClassifier):
+    """A network of another library, as mmpretrain wraps it: no backbone, no neck."""
+
+    def __init__(self, data_preprocessor):
+        super().__init__(data_preprocessor=data_preprocessor)
+        self.model = nn.Sequential(nn.Flatten(), nn.LazyLinear(5))
+        self.model(torch.zeros(1, 3, 32, 32))
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return self.model(inputs)
+
+
+def losses_and_model(tmp_path, cfg, source=None, teacher=None, **kwargs):
     """Losses of two steps, which the same random numbers choose rows for."""
-    ckpt = save_weights(cfg, tmp_path / 'teacher.pth', seed=1)
+    teacher = teacher or cfg
+    ckpt = save_weights(teacher, tmp_path / 'teacher.pth', seed=1)
     if source:
         kwargs['source'] = {'type': 'TwoStageSource', **source}
     torch.manual_seed(0)
-    model = distiller(cfg, cfg, ckpt, **kwargs)
+    model = distiller(cfg, teacher, ckpt, **kwargs)
     model.init_weights()
     model.train()
     model.student.eval()  # no running statistics
@@ -109,9 +124,23 @@ def test_another_prediction_is_noticed(backbone, tmp_path, monkeypatch):
     )
     careful, model, _ = losses_and_model(tmp_path, cfg, accelerate_teacher=True)
     if backbone is NormBeforeConv:
-        assert "The teacher 'ImageClassifier' predicts something else" in log[0]
+        assert "The teacher 'ImageClassifier' sees something else" in log[0]
         assert _norms(model.teachers[0].model)
     assert model.teachers[0].model.backbone.conv.weight.is_contiguous()
+    for before, after in zip(plain, careful):
+        assert before['loss_kd'] == after['loss_kd']
+
+
+def test_a_wrapped_teacher_runs_as_it_is(tmp_path):
+    cfg = classifier()
+    teacher = dict(
+        type='luminet_mm.WrappedClassifier',
+        data_preprocessor=cfg['data_preprocessor'],
+        _scope_='mmpretrain',
+    )
+    settings = dict(tmp_path=tmp_path, cfg=cfg, teacher=teacher)
+    plain, _, _ = losses_and_model(**settings)
+    careful, _, _ = losses_and_model(**settings, accelerate_teacher=True)
     for before, after in zip(plain, careful):
         assert before['loss_kd'] == after['loss_kd']
 

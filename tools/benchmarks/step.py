@@ -5,16 +5,19 @@ cost: the student's own step, and one bare forward of the teacher's backbone, ne
 RoI head as `eval()` leaves them. `teacher's loss` runs the whole teacher on the ground
 truth instead, as mmrazor's SingleTeacherDistill does, of which a real one is beside
 it; `student's RoI head twice` gets the student's logits by another pass over its RoIs.
-With `--memory`, the peak of two steps in a process of its own (on a CPU of all that
-the process held), less what the student alone needs. Weights and images are random.
+With `--memory`, what three steps in a process of its own need at most beside the
+weights of all models (on a CPU, of all that the process holds). `teacher alone` is
+that bare forward. Weights and images are random.
 """
 
 import argparse
-import resource
+import os
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Callable, Dict, Iterator
 
 import torch
@@ -27,7 +30,9 @@ from luminet_mm.compat import enable_mmrazor
 from luminet_mm.losses import KDLoss
 from luminet_mm.registry import MODELS
 
-FIRST = 'student alone'
+# glibc gives what is freed back to the system at once
+GIVE_BACK = {**os.environ, 'MALLOC_MMAP_THRESHOLD_': '65536'}
+PARTS = ('student alone', 'teacher alone')  # the others are compared with none of them
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,12 +46,14 @@ def parse_args() -> argparse.Namespace:
     options.add_argument(
         '--memory', action='store_true', help='measure peak memory, too'
     )
-    options.add_argument('--only', help='two steps of this one, and their peak memory')
+    options.add_argument(
+        '--only', help='three steps of this one, and their peak memory'
+    )
     return options.parse_args()
 
 
-def contenders(args: argparse.Namespace) -> Dict[str, Callable[[], dict]]:
-    """Functions that give the losses of a batch, by name."""
+def contenders(args: argparse.Namespace) -> Dict[str, Callable[[], object]]:
+    """Functions that take a step, by name."""
     distiller = build_model(args.config, args.device)
     student, source = distiller.student, distiller.source
     batch = distiller.data_preprocessor(
@@ -59,10 +66,13 @@ def contenders(args: argparse.Namespace) -> Dict[str, Callable[[], dict]]:
     with torch.no_grad(), source.observe(student, batch['data_samples']) as rows:
         student(**batch, mode='loss')
 
+    @torch.no_grad()
+    def teach() -> None:
+        source.teach(teacher, inputs, rows)
+
     def floor() -> dict:
         losses = student(**batch, mode='loss')
-        with torch.no_grad():
-            source.teach(teacher, inputs, rows)
+        teach()
         return losses
 
     def teacher_loss() -> dict:
@@ -81,7 +91,7 @@ def contenders(args: argparse.Namespace) -> Dict[str, Callable[[], dict]]:
         return {**losses, 'loss_kd': kd(logits, taught)}
 
     calls = {
-        FIRST: partial(student, **batch, mode='loss'),
+        'student alone': partial(student, **batch, mode='loss'),
         'floor': floor,
         'luminet_mm': partial(distiller, **batch, mode='loss'),
         "teacher's loss": teacher_loss,
@@ -96,7 +106,10 @@ def contenders(args: argparse.Namespace) -> Dict[str, Callable[[], dict]]:
         loss, _ = student.parse_losses(call())
         optim.update_params(loss)
 
-    return {name: partial(step, call) for name, call in calls.items()}
+    return {
+        'teacher alone': teach,
+        **{name: partial(step, call) for name, call in calls.items()},
+    }
 
 
 @contextmanager
@@ -142,22 +155,37 @@ def single_teacher_distill(student: BaseModel, teacher: BaseModel) -> BaseModel:
     )
 
 
-def peak_memory(device: str) -> float:
-    """MiB that this process has held at most, on the device where it computes."""
-    if device.startswith('cuda'):
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+def peak_memory(call: Callable[[], object], device: str) -> float:
+    """MiB that three calls need at most on the device, beside what is held before."""
+    on_gpu = device.startswith('cuda')
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device) / 2**20
+    else:
+        Path('/proc/self/clear_refs').write_text('5')  # the peak until now
+        before = resident('VmRSS')
+    for _ in range(3):
+        call()
+    peak = (
+        torch.cuda.max_memory_allocated(device) / 2**20 if on_gpu else resident('VmHWM')
+    )
+    return peak - before
+
+
+def resident(key: str) -> float:
+    """MiB of this process's memory, as Linux counts it under a key."""
+    status = Path('/proc/self/status').read_text()
+    return int(re.search(rf'{key}:\s*(\d+) kB', status).group(1)) / 2**10
 
 
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('step', log_level='WARNING')
-    calls = contenders(args)
     if args.only:
-        for _ in range(2):
-            calls[args.only]()
-        print(peak_memory(args.device))
+        call = contenders(args)[args.only]  # what the others hold is let go
+        print(peak_memory(call, args.device))
         return
+    calls = contenders(args)
 
     print_heading(__doc__, args.device)
     height, width = args.size
@@ -166,12 +194,13 @@ def main() -> None:
     if args.memory:
         for name in calls:
             command = [sys.executable, *sys.argv, '--only', name]
-            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+            printed = subprocess.run(
+                command, check=True, stdout=subprocess.PIPE, env=GIVE_BACK
+            )
             memory[name] = float(printed.stdout.split()[-1])
-        more = {name: f'{each - memory[FIRST]:+.0f}' for name, each in memory.items()}
-        extra = {'peak MiB': more}
+        extra = {'peak MiB': {name: f'{each:.0f}' for name, each in memory.items()}}
     milliseconds = measure(calls, args.device, args.runs)
-    baselines = [name for name in calls if name not in (FIRST, 'luminet_mm')]
+    baselines = [name for name in calls if name not in (*PARTS, 'luminet_mm')]
     print_table(milliseconds, baselines, extra)
     results = dict(milliseconds=milliseconds, peak_mib=memory)
     write_json(args.json, args.device, results)
