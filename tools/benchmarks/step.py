@@ -11,16 +11,14 @@ that bare forward. Weights and images are random.
 """
 
 import argparse
-import os
-import re
 import subprocess
 import sys
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Callable, Dict, Iterator
 
 import torch
+from memory import give_back_freed, peak_memory
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from models import add_batch_options, build_model, optimizer, random_batch
@@ -30,8 +28,6 @@ from luminet_mm.compat import enable_mmrazor
 from luminet_mm.losses import KDLoss
 from luminet_mm.registry import MODELS
 
-# glibc gives what is freed back to the system at once
-GIVE_BACK = {**os.environ, 'MALLOC_MMAP_THRESHOLD_': '65536'}
 PARTS = ('student alone', 'teacher alone')  # the others are compared with none of them
 
 
@@ -155,33 +151,11 @@ def single_teacher_distill(student: BaseModel, teacher: BaseModel) -> BaseModel:
     )
 
 
-def peak_memory(call: Callable[[], object], device: str) -> float:
-    """MiB that three calls need at most on the device, beside what is held before."""
-    on_gpu = device.startswith('cuda')
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device) / 2**20
-    else:
-        Path('/proc/self/clear_refs').write_text('5')  # the peak until now
-        before = resident('VmRSS')
-    for _ in range(3):
-        call()
-    peak = (
-        torch.cuda.max_memory_allocated(device) / 2**20 if on_gpu else resident('VmHWM')
-    )
-    return peak - before
-
-
-def resident(key: str) -> float:
-    """MiB of this process's memory, as Linux counts it under a key."""
-    status = Path('/proc/self/status').read_text()
-    return int(re.search(rf'{key}:\s*(\d+) kB', status).group(1)) / 2**10
-
-
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('step', log_level='WARNING')
     if args.only:
+        give_back_freed()
         call = contenders(args)[args.only]  # what the others hold is let go
         print(peak_memory(call, args.device))
         return
@@ -194,9 +168,7 @@ def main() -> None:
     if args.memory:
         for name in calls:
             command = [sys.executable, *sys.argv, '--only', name]
-            printed = subprocess.run(
-                command, check=True, stdout=subprocess.PIPE, env=GIVE_BACK
-            )
+            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE)
             memory[name] = float(printed.stdout.split()[-1])
         extra = {'peak MiB': {name: f'{each:.0f}' for name, each in memory.items()}}
     milliseconds = measure(calls, args.device, args.runs)
