@@ -10,7 +10,14 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from test_tools import ROOT, dump, tool, weights
-from tiny import classification_run, classifier, distilled, image_folder, save_weights
+from tiny import (
+    classification_run,
+    classifier,
+    distilled,
+    image_folder,
+    load_checkpoint,
+    save_weights,
+)
 
 
 def tiny_imagenet(root, size=8):
@@ -92,7 +99,7 @@ def test_linear_probe_trains_the_classifier_alone(tmp_path):
     )
     Runner.from_cfg(cfg).train()
     trained = weights(tmp_path / 'run')
-    for name, value in torch.load(ckpt)['state_dict'].items():
+    for name, value in load_checkpoint(ckpt)['state_dict'].items():
         if name.startswith('backbone.'):
             assert torch.equal(trained[name], value), name
     assert trained['head.fc.weight'].shape == (200, 128)

@@ -19,6 +19,7 @@ from tiny import (
     detection_run,
     distilled,
     faster_rcnn,
+    load_checkpoint,
     save_weights,
 )
 
@@ -57,7 +58,7 @@ def dump(cfg, path):
 
 
 def weights(work_dir, name='epoch_1.pth'):
-    return torch.load(osp.join(work_dir, name), map_location='cpu')['state_dict']
+    return load_checkpoint(osp.join(work_dir, name))['state_dict']
 
 
 @pytest.mark.parametrize('loss', ['KDLoss', 'LuminetLoss'])
@@ -117,7 +118,7 @@ def test_detection_from_training_to_upstreams_test_tool(tmp_path):
 
     log = tool('dist_train.sh', config, 2, '--auto-scale-lr')
     assert 'Distillation' not in log  # log_level is WARNING; INFO stays quiet
-    optimizer = torch.load(tmp_path / 'run/epoch_1.pth')['optimizer']
+    optimizer = load_checkpoint(tmp_path / 'run/epoch_1.pth')['optimizer']
     scaled = optimizer['param_groups'][0]['initial_lr']
     assert scaled == pytest.approx(0.01 * 4 / 2)
     log = tool(

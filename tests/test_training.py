@@ -16,6 +16,7 @@ from tiny import (
     detection_run,
     distilled,
     faster_rcnn,
+    load_checkpoint,
     save_weights,
 )
 
@@ -59,10 +60,6 @@ def train(cfg):
     return runner
 
 
-def load(path):
-    return torch.load(path, map_location='cpu')
-
-
 # A detector whose step draws no random number: nothing is sampled away
 ALL_ROIS = dict(
     rpn=dict(sampler=dict(_delete_=True, type='PseudoSampler')),
@@ -84,7 +81,7 @@ def test_checkpoint_is_the_plain_students(task, tmp_path):
     runner = train(cfg)
     assert runner.message_hub.get_info('teacher_is_unchanged')
 
-    checkpoint = load(tmp_path / 'run/epoch_2.pth')
+    checkpoint = load_checkpoint(tmp_path / 'run/epoch_2.pth')
     plain = build(make(), seed=7)
     assert list(checkpoint['state_dict']) == list(plain.state_dict())
     plain.load_state_dict(checkpoint['state_dict'], strict=True)
@@ -96,7 +93,7 @@ def test_checkpoint_is_the_plain_students(task, tmp_path):
     # and back: the distiller takes a plain student's checkpoint
     cfg = make_run(model, tmp_path, tmp_path / 'again', load_from=ckpt, max_epochs=0)
     again = train(cfg)
-    for name, value in load(ckpt)['state_dict'].items():
+    for name, value in load_checkpoint(ckpt)['state_dict'].items():
         assert torch.equal(again.model.student.state_dict()[name], value), name
 
 
@@ -121,7 +118,9 @@ def test_resumed_run_equals_an_uninterrupted_one(task, tmp_path):
     assert not glob.glob(f'{tmp_path}/parts/epoch_2.pth')
     train(make_run(model, tmp_path, tmp_path / 'parts', max_epochs=3, resume=True))
 
-    whole, parts = (load(tmp_path / f'{run}/epoch_3.pth') for run in ('whole', 'parts'))
+    whole, parts = (
+        load_checkpoint(tmp_path / f'{run}/epoch_3.pth') for run in ('whole', 'parts')
+    )
     for name, value in whole['state_dict'].items():
         assert torch.equal(value, parts['state_dict'][name]), name
     momenta = (run['optimizer']['state'] for run in (whole, parts))
@@ -136,7 +135,7 @@ def test_ema_holds_the_student_alone(tmp_path):
     hooks = [dict(type='EMAHook', momentum=0.5, update_buffers=True)]
     cfg = classification_run(model, tmp_path, tmp_path / 'run', custom_hooks=hooks)
     runner = train(cfg)
-    checkpoint = load(tmp_path / 'run/epoch_2.pth')
+    checkpoint = load_checkpoint(tmp_path / 'run/epoch_2.pth')
     plain = build(classifier())
     plain.load_state_dict(checkpoint['state_dict'], strict=True)
     names = [f'module.{name}' for name in plain.state_dict()]

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import torch
 from mmengine.registry import init_default_scope
+from mmengine.runner.checkpoint import CheckpointLoader
 
 import luminet_mm  # noqa: F401
 from luminet_mm.registry import MODELS
@@ -161,6 +162,11 @@ def save_weights(cfg, path, seed=0, **meta):
             module.running_var.uniform_(0.5, 1.5)
     torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
     return str(path)
+
+
+def load_checkpoint(path):
+    """What a run has saved, whatever torch takes for safe."""
+    return CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
 
 
 def distiller(student, teacher, teacher_ckpt, **kwargs):

@@ -19,9 +19,9 @@ from datetime import timedelta
 from glob import glob
 from typing import Dict, List, Optional
 
-import torch
 from mmengine import dump, load
 from mmengine.config import Config
+from mmengine.runner.checkpoint import CheckpointLoader
 from pycocotools import mask as mask_utils
 
 from luminet_mm.datasets import DIGITS, write_digit_scenes
@@ -230,7 +230,8 @@ class Demo:
     def measure(self, name: str) -> dict:
         """One row of the table."""
         metrics = self.metrics(name)
-        weights = torch.load(self.checkpoint(name), map_location='cpu')['state_dict']
+        checkpoint = CheckpointLoader.load_checkpoint(self.checkpoint(name), 'cpu')
+        weights = checkpoint['state_dict']
         statistics = ('running_mean', 'running_var', 'num_batches_tracked')
         return dict(
             model=MODELS[name][0],

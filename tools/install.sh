@@ -65,7 +65,8 @@ install_step() {
   case $1 in
     mmcv) install_mmcv ;;
     project)
-      pip_install --no-build-isolation --no-deps -e .
+      # as a variable, too (false means none), since setuptools 80 calls pip once more
+      PIP_NO_BUILD_ISOLATION=false pip_install --no-build-isolation --no-deps -e .
       "$python" -c 'import luminet_mm'
       ;;
     *) pip_install -r "$(requirements "$1")" ;;

@@ -13,7 +13,14 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.datasets import CIFAR100, CustomDataset
 from mmpretrain.models import ClsDataPreprocessor
-from tiny import classification_run, classifier, distilled, image_folder, save_weights
+from tiny import (
+    classification_run,
+    classifier,
+    distilled,
+    image_folder,
+    load_checkpoint,
+    save_weights,
+)
 
 from luminet_mm.config import merge_cfg_options
 from luminet_mm.datasets import CachedDataset
@@ -158,7 +165,7 @@ def test_trains_two_epochs(distil, tmp_path):
         runner.train()
         assert 0 <= runner.message_hub.get_scalar('val/accuracy/top1').current() <= 100
         curves.append(runner.message_hub.get_scalar('train/loss').data[0])
-        checkpoint = torch.load(tmp_path / f'run{run}' / 'epoch_2.pth')
+        checkpoint = load_checkpoint(tmp_path / f'run{run}' / 'epoch_2.pth')
         classes = checkpoint['meta']['dataset_meta']['classes']
         assert classes == tuple(f'class{i}' for i in range(5))
     assert len(curves[0]) == 8

@@ -9,6 +9,7 @@ from tiny import (
     classifier,
     faster_rcnn,
     image_batch,
+    load_checkpoint,
     save_weights,
 )
 
@@ -79,7 +80,7 @@ def test_trains_all_and_saves_the_student_under_its_own_names(tmp_path):
     runner.model.init_weights()
     before = {k: v.clone() for k, v in runner.model.state_dict().items()}
     runner.train()
-    saved = torch.load(tmp_path / 'run' / 'epoch_2.pth')['state_dict']
+    saved = load_checkpoint(tmp_path / 'run' / 'epoch_2.pth')['state_dict']
     own = build(classifier()).state_dict()
     assert set(saved) == set(own) | {f'peers.0.{name}' for name in own}
     for name in ('head.fc.weight', 'peers.0.head.fc.weight'):
@@ -106,7 +107,7 @@ def test_resumes_where_it_was_stopped(tmp_path):
             **overrides,
         )
         Runner.from_cfg(cfg).train()
-        return torch.load(work_dir / 'epoch_4.pth')['state_dict']
+        return load_checkpoint(work_dir / 'epoch_4.pth')['state_dict']
 
     whole = run(tmp_path / 'whole')
     resumed = run(

@@ -59,7 +59,7 @@ def test_statistics_below_are_what_the_perception_takes_out(figure):
         heights = [bar.get_height() for bar in strip.containers[0]]
         np.testing.assert_allclose(heights, preds.mean(dim=0), rtol=1e-5)
         (_, _, (whiskers,)) = strip.containers[1].lines
-        spread = [whisker[:, 1].ptp() / 2 for whisker in whiskers.get_segments()]
+        spread = [np.ptp(whisker[:, 1]) / 2 for whisker in whiskers.get_segments()]
         np.testing.assert_allclose(spread, preds.numpy().std(axis=0), rtol=1e-5)
     assert drawn.axes[3].get_ylim() == drawn.axes[4].get_ylim()
     heights = [bar.get_height() for bar in drawn.axes[5].containers[0]]

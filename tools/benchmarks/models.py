@@ -3,6 +3,7 @@
 import argparse
 import os.path as osp
 import tempfile
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -26,17 +27,19 @@ def add_batch_options(options: argparse.ArgumentParser) -> None:
     )
 
 
-def build_model(config: str, device: str) -> BaseModel:
+def build_model(config: str, device: str, **overrides: Any) -> BaseModel:
     """The model of a config in training mode, as its constructor initialises it.
 
     Args:
         config (str): Path of a config, of one teacher at the most.
         device (str): Where it goes.
+        **overrides: What to change in the config's ``model``.
 
     Returns:
         BaseModel: The model; a teacher's weights are random, too.
     """
     cfg = Config.fromfile(config)
+    cfg.merge_from_dict(dict(model=overrides))
     init_default_scope(cfg.default_scope)
     model = cfg.model
     if 'data_preprocessor' in cfg:

@@ -11,14 +11,12 @@ that bare forward. Weights and images are random.
 """
 
 import argparse
-import subprocess
-import sys
 from contextlib import contextmanager
 from functools import partial
 from typing import Callable, Dict, Iterator
 
 import torch
-from memory import give_back_freed, peak_memory
+from memory import print_peaks, read_peaks
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from models import add_batch_options, build_model, optimizer, random_batch
@@ -155,9 +153,8 @@ def main() -> None:
     args = parse_args()
     MMLogger.get_instance('step', log_level='WARNING')
     if args.only:
-        give_back_freed()
-        call = contenders(args)[args.only]  # what the others hold is let go
-        print(peak_memory(call, args.device))
+        only = contenders(args)[args.only]  # what the others hold is let go
+        print_peaks({args.only: only}, args.device)
         return
     calls = contenders(args)
 
@@ -167,9 +164,7 @@ def main() -> None:
     extra, memory = {}, {}
     if args.memory:
         for name in calls:
-            command = [sys.executable, *sys.argv, '--only', name]
-            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-            memory[name] = float(printed.stdout.split()[-1])
+            memory.update(read_peaks('--only', name))
         extra = {'peak MiB': {name: f'{each:.0f}' for name, each in memory.items()}}
     milliseconds = measure(calls, args.device, args.runs)
     baselines = [name for name in calls if name not in (*PARTS, 'luminet_mm')]

@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
 
 from luminet_mm.config import merge_cfg_options
 from luminet_mm.registry import MODELS
@@ -27,7 +28,7 @@ model = MODELS.build(cfg.model)
 model.init_weights()
 model.eval()
 for checkpoint in checkpoints:
-    weights = torch.load(checkpoint, map_location='cpu')['state_dict']
+    weights = CheckpointLoader.load_checkpoint(checkpoint, 'cpu')['state_dict']
     model.load_state_dict(weights)
     torch.manual_seed(0)
     seen = []
