@@ -107,7 +107,7 @@ def test_scaling_knows_its_exponent(tmp_path):
     options = [*sizes, *teachers, '--runs', 1, '--plot', plot]
     printed = tool('benchmarks/scaling.py', *options)
     names = [row[0] for row in table(printed) if row[0]]
-    shapes = ['8 x 81', '16 x 81', '512 x 4', '512 x 8', '1 images', '2 images']
+    shapes = ['8 x 81', '16 x 81', '2048 x 4', '2048 x 8', '1 images', '2 images']
     assert names == [
         *shapes,
         'frcnn_r18_bccd',
