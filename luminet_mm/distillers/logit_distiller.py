@@ -73,11 +73,17 @@ class LogitDistiller(BaseDistiller):
 
     def loss(self, inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
         """See :meth:`BaseDistiller.loss`."""
+        losses, rows, taught = self._learn(inputs, data_samples)
+        return {**losses, **self._distill(rows, taught)}
+
+    def _learn(
+        self, inputs: Tensor, data_samples: list
+    ) -> Tuple[Dict[str, Tensor], LogitRows, LogitRows]:
+        """The student's own losses, its predictions, and the teachers' of the same."""
         for teacher in self.teachers:
             teacher.accelerate(inputs, data_samples)
         losses, rows = self._observed_loss(self.student, inputs, data_samples)
-        taught = self._teach(inputs, data_samples, rows)
-        return {**losses, **self._distill(rows, taught)}
+        return losses, rows, self._teach(inputs, data_samples, rows)
 
     def _teach(self, inputs: Tensor, data_samples: list, rows: LogitRows) -> LogitRows:
         """What the teachers predict of the student's rows, averaged."""
@@ -162,8 +168,8 @@ class LogitDistiller(BaseDistiller):
             tuple[LogitRows, Tensor]: The student's logits and their labels, and the
             teachers' logits, averaged, shape (N, C).
         """
-        _, rows = self._observed_loss(self.student, inputs, data_samples)
-        return rows, self._teach(inputs, data_samples, rows).logits
+        _, rows, taught = self._learn(inputs, data_samples)
+        return rows, taught.logits
 
 
 def _pair_with_ckpts(

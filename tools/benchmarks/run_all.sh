@@ -28,7 +28,9 @@ measure() {
     echo 'one process, after a warm-up; columns "to" are ratios of medians.'
     echo
     measure loss
-    measure scaling
+    measure scaling --plot "$RESULTS/scaling.png"
+    echo "![Time and memory over size](${RESULTS#docs/}/scaling.png)"
+    echo
     measure teacher configs/coco/frcnn_r101_r18_luminet.py
     measure step --runs 3 --memory
     measure methods configs/cifar100/{resnet8x4,resnet32x4_resnet8x4_{kd,luminet}}.py \
