@@ -184,6 +184,8 @@ def one_process(rank: int, count: int, runs: int, folder: str) -> None:
     times = measure(calls, 'cpu', runs, repeats=20)
     if rank == 0:
         torch.save(times, osp.join(folder, f'times{count}'))
+    dist.barrier()  # leave together: gloo may wait for a peer that is gone
+    dist.destroy_process_group()
 
 
 def by_processes(args: argparse.Namespace) -> Dict[str, List[float]]:
