@@ -3,9 +3,10 @@
 Exponents are slopes over the size in logarithms: 1 where twice as much takes twice as
 much. Samples and classes are those of LuminetLoss alone, forward and backward, float32;
 images and teachers those of training steps with random weights. Memory is what three
-calls need at most beside the weights (on a CPU, of all that the process holds). With
-several processes, each has a thread of its own and the same number of samples; `synced`
-standardises over the batches of all (`sync_stats=True`), `own` over its own.
+calls need at most beside the weights (on a CPU, of all that the process holds), and its
+exponent is that of the peaks from 1 MiB on. With several processes, each has a thread
+of its own and the same number of samples; `synced` standardises over the batches of all
+(`sync_stats=True`), `own` over its own.
 """
 
 import argparse
@@ -166,8 +167,13 @@ def print_growth(
     print_table(milliseconds, names[:1], extra)
     times = [statistics.median(each) for each in milliseconds.values()]
     needed = [peaks[name] for name in names]
-    slopes = (exponent(growth.sizes, values) for values in (times, needed))
-    print('\nexponent of time {:.2f}, of memory {:.2f}\n'.format(*slopes))
+    # less than a MiB is lost in what the process holds anyway
+    seen = [(size, mib) for size, mib in zip(growth.sizes, needed) if mib >= 1]
+    of_memory = exponent(*zip(*seen)) if len(seen) > 1 else math.nan
+    print(
+        f'\nexponent of time {exponent(growth.sizes, times):.2f}, '
+        f'of memory {of_memory:.2f}\n'
+    )
     return dict(sizes=list(growth.sizes), milliseconds=times, peak_mib=needed)
 
 
