@@ -49,16 +49,15 @@ requirements() {
 }
 
 install_mmcv() {
-  local mmcv
-  mmcv=$(<"$stack/mmcv.txt")
-  if pip_install --only-binary "${mmcv%==*}" "$mmcv" 2>/dev/null; then
+  local mmcv=$stack/mmcv.txt
+  if pip_install --only-binary mmcv,onedl-mmcv -r "$mmcv" 2>/dev/null; then
     echo '  a ready build was found'
     return
   fi
   echo '  no ready wheel for this Python in the index or in find-links: building from'
   echo '  source now, about 13 minutes on 2 cores. A machine with a GPU is better served by'
   echo "  its publisher's binary: stop here, get it as docs/install.md says, start again."
-  pip_install --no-build-isolation "$mmcv"
+  pip_install --no-build-isolation -r "$mmcv"
 }
 
 install_step() {
