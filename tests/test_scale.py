@@ -88,3 +88,14 @@ def test_bfloat16_learns_nearly_the_same(tmp_path):
         torch.testing.assert_close(half[name], loss, rtol=0.05, atol=0.01)
     sum(half.values()).backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
+def test_amp_trains_on_a_gpu_and_says_that_it_needs_one(dtype, tmp_path):
+    amp = dict(optim_wrapper=dict(type='AmpOptimWrapper', dtype=dtype))
+    if torch.cuda.is_available():
+        plain = student(tmp_path, 'plain')
+        assert_same(plain, student(tmp_path, 'amp', **amp), rtol=0.05, atol=0.01)
+    else:
+        with pytest.raises(AssertionError, match='only available training on gpu'):
+            student(tmp_path, 'amp', **amp)
