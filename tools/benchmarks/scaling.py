@@ -16,7 +16,7 @@ import statistics
 import tempfile
 from collections import ChainMap
 from functools import partial
-from typing import Callable, Dict, List, NamedTuple, Sequence
+from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import torch
 import torch.distributed as dist
@@ -99,6 +99,16 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
     return float((x * y).sum() / (x * x).sum())
 
 
+def seen(sizes: Sequence[float], peaks: Sequence[float]) -> Tuple[List[float], ...]:
+    """The peaks of at least 1 MiB: less is lost in what the process holds anyway.
+
+    Returns:
+        tuple[list[float], list[float]]: Their sizes and they themselves.
+    """
+    large = [i for i, mib in enumerate(peaks) if mib >= 1]
+    return tuple([each[i] for i in large] for each in (sizes, peaks))
+
+
 class Growth(NamedTuple):
     """Calls of growing size."""
 
@@ -167,12 +177,9 @@ def print_growth(
     print_table(milliseconds, names[:1], extra)
     times = [statistics.median(each) for each in milliseconds.values()]
     needed = [peaks[name] for name in names]
-    # less than a MiB is lost in what the process holds anyway
-    seen = [(size, mib) for size, mib in zip(growth.sizes, needed) if mib >= 1]
-    of_memory = exponent(*zip(*seen)) if len(seen) > 1 else math.nan
     print(
         f'\nexponent of time {exponent(growth.sizes, times):.2f}, '
-        f'of memory {of_memory:.2f}\n'
+        f'of memory {exponent(*seen(growth.sizes, needed)):.2f}\n'
     )
     return dict(sizes=list(growth.sizes), milliseconds=times, peak_mib=needed)
 
@@ -208,12 +215,12 @@ def draw(growth: Dict[str, Dict[str, list]], path: str) -> None:
     """Draw time and memory over size, each to that of the smallest size."""
     figure = new_figure(900, 400, layout='constrained')
     figure.suptitle('to the smallest')
-    columns = {'milliseconds': 'time', 'peak_mib': 'memory'}
-    for axes, (column, label) in zip(figure.subplots(1, 2), columns.items()):
+    for axes, label in zip(figure.subplots(1, 2), ('time', 'memory')):
         for name, grown in growth.items():
-            x, y = (
-                [v / each[0] for v in each] for each in (grown['sizes'], grown[column])
-            )
+            points = grown['sizes'], grown['milliseconds']
+            if label == 'memory':
+                points = seen(grown['sizes'], grown['peak_mib'])
+            x, y = ([value / each[0] for value in each] for each in points)
             axes.plot(x, y, label=name, marker='o', markersize=3.5)
         axes.axline((1, 1), slope=1, color='grey', linestyle=':')
         axes.set(
