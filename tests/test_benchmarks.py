@@ -104,7 +104,7 @@ def test_scaling_knows_its_exponent(tmp_path):
     sizes = ['--samples', 8, 16, '--classes', 4, 8, '--images', 1, 2, '--processes', 2]
     teachers = ['--config', BCCD, '--teachers', TEACHER, ALONE]
     plot = tmp_path / 'plot.png'
-    options = [*sizes, *teachers, '--runs', 1, '--plot', plot]
+    options = [*sizes, *teachers, *SMALL, '--plot', plot]
     printed = tool('benchmarks/scaling.py', *options)
     names = [row[0] for row in table(printed) if row[0]]
     shapes = ['8 x 81', '16 x 81', '2048 x 4', '2048 x 8', '1 images', '2 images']

@@ -11,6 +11,7 @@ of its own and the same number of samples; `synced` standardises over the batche
 
 import argparse
 import math
+import os
 import os.path as osp
 import statistics
 import tempfile
@@ -35,7 +36,6 @@ SAMPLES = (1024, 4096, 16384, 65536)
 CLASSES = (80, 365, 1204, 21841)
 IMAGES = (1, 2, 4, 8)
 NUM_SAMPLES, NUM_CLASSES, NUM_IMAGES = 2048, 81, 2  # what is held fixed
-IMAGE_SIZE = (240, 320)
 ZOO = 'mmdet::faster_rcnn/faster-rcnn_'
 TEACHERS = (
     'configs/coco/frcnn_r18.py',
@@ -56,6 +56,13 @@ def parse_args() -> argparse.Namespace:
     options.add_argument('--classes', type=int, nargs='+', default=CLASSES)
     options.add_argument('--images', type=int, nargs='+', default=IMAGES)
     options.add_argument('--teachers', nargs='+', default=TEACHERS, help='configs')
+    options.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        default=(240, 320),
+        help='height and width of the images in pixels (default: 240 320)',
+    )
     options.add_argument(
         '--processes',
         type=int,
@@ -86,9 +93,11 @@ def loss_step(
     return call
 
 
-def training_step(model: LogitDistiller, images: int) -> Callable[[], object]:
+def training_step(
+    model: LogitDistiller, images: int, size: Sequence[int]
+) -> Callable[[], object]:
     """A function that takes a training step on random images."""
-    batch = random_batch(model, images, *IMAGE_SIZE)
+    batch = random_batch(model, images, *size)
     return partial(model.train_step, batch, optimizer(model.student))
 
 
@@ -120,6 +129,7 @@ class Growth(NamedTuple):
 def growths(args: argparse.Namespace) -> Dict[str, Growth]:
     """What is measured, by what grows."""
     loss = partial(loss_step, device=args.device)
+    step = partial(training_step, size=args.size)
     model = build_model(args.config, args.device)
     taught = {
         osp.splitext(osp.basename(teacher))[0]: build_model(
@@ -127,7 +137,7 @@ def growths(args: argparse.Namespace) -> Dict[str, Growth]:
         )
         for teacher in args.teachers
     }
-    height, width = IMAGE_SIZE
+    height, width = args.size
     return dict(
         samples=Growth(
             f'Samples, of {NUM_CLASSES} classes',
@@ -142,7 +152,7 @@ def growths(args: argparse.Namespace) -> Dict[str, Growth]:
         images=Growth(
             f'Images of {width} x {height} pixels, of {args.config}',
             args.images,
-            {f'{n} images': training_step(model, n) for n in args.images},
+            {f'{n} images': step(model, n) for n in args.images},
         ),
         teacher=Growth(
             f'Parameters of the teacher in millions, of {NUM_IMAGES} images',
@@ -150,7 +160,7 @@ def growths(args: argparse.Namespace) -> Dict[str, Growth]:
                 num_params(model.teachers[0].model, False) / 1e6
                 for model in taught.values()
             ],
-            {name: training_step(model, NUM_IMAGES) for name, model in taught.items()},
+            {name: step(model, NUM_IMAGES) for name, model in taught.items()},
         ),
     )
 
@@ -198,7 +208,8 @@ def one_process(rank: int, count: int, runs: int, folder: str) -> None:
     if rank == 0:
         torch.save(times, osp.join(folder, f'times{count}'))
     dist.barrier()  # leave together: gloo may wait for a peer that is gone
-    dist.destroy_process_group()
+    # At once: torch 2.1 joins gloo's threads holding Python's lock, which they may want
+    os._exit(0)
 
 
 def by_processes(args: argparse.Namespace) -> Dict[str, List[float]]:
