@@ -98,6 +98,8 @@ def test_steps_have_a_row_each():
     # in a process of its own: MiB
     peaks = json.loads(tool('benchmarks/step.py', *options, '--only', 'luminet_mm'))
     assert peaks['luminet_mm'] > 1
+    profile = tool('benchmarks/step.py', *options, '--profile', 'luminet_mm')
+    assert 'aten::convolution_backward' in profile
 
 
 def test_scaling_knows_its_exponent(tmp_path):

@@ -1,13 +1,17 @@
 """What large trainings switch on, with a distiller: the student learns the same."""
 
+import gc
+
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from tiny import (
     build,
     classification_run,
     classifier,
+    detection_batch,
     detection_run,
     distilled,
     distiller,
@@ -71,6 +75,22 @@ def test_activation_checkpointing_changes_nothing(make_run, tmp_path):
         tmp_path, 'checkpointed', make_run, activation_checkpointing=layers
     )
     assert_same(plain, checkpointed, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('make', [classifier, faster_rcnn])
+def test_nothing_grows_with_steps(make, tmp_path):
+    ckpt = save_weights(make(), tmp_path / 'teacher.pth')
+    model = distiller(make(), make(), ckpt, accelerate_teacher=True).train()
+    optim = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9))
+
+    def bytes_held(steps):
+        for seed in range(steps):
+            batch = image_batch if make is classifier else detection_batch
+            model.train_step(batch(seed=seed), optim)
+        gc.collect()
+        return sum(t.nbytes for t in gc.get_objects() if isinstance(t, torch.Tensor))
+
+    assert bytes_held(2) == bytes_held(6)
 
 
 def test_bfloat16_learns_nearly_the_same(tmp_path):

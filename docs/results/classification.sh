@@ -5,12 +5,13 @@
 #   gpu  ResNet-32x4 to ResNet-8x4, 100 classes, 240 epochs
 # The image folder has train/ and val/ with one folder a class. EPOCHS, SEEDS and JOBS
 # (trainings at a time) override a protocol; milestones stay at the fractions of the
-# 240-epoch recipe. The same command goes on where it was interrupted.
+# 240-epoch recipe. ONLY names the trainings to run, of all. The same command goes on
+# where it was interrupted.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 usage() {
-    sed -n '2,8s/^# //p' "$0" >&2
+    sed -n '2,9s/^# //p' "$0" >&2
     exit 2
 }
 [ $# -ge 2 ] || usage
@@ -51,17 +52,19 @@ SCHEDULE=(
 # train SEED NAME CONFIG [OPTION ...]: one training, unless it is complete
 train() {
     local dir=$WORK/seed$1/$2
+    [ -z "${ONLY:-}" ] || [[ " $ONLY " == *" $2 "* ]] || return 0
     [ -e "$dir/epoch_$EPOCHS.pth" ] && return
     mkdir -p "$dir"
-    python tools/train.py "$CONFIGS/$3.py" --work-dir "$dir" --resume --cfg-options \
+    python tools/train.py "$3" --work-dir "$dir" --resume --cfg-options \
         "${SCHEDULE[@]}" randomness.seed="$1" "${@:4}" >"$dir/train.log" 2>&1 ||
         echo "$dir failed, see $dir/train.log"
 }
 
-# distil SEED NAME METHOD [OPTION ...]: by the teacher of the same seed
+# distil SEED NAME METHOD|CONFIG [OPTION ...]: by the teacher of the same seed
 distil() {
-    local teacher=$WORK/seed$1/$TEACHER
-    train "$1" "$2" "resnet32x4_resnet8x4_$3_tin32" \
+    local teacher=$WORK/seed${TEACHER_SEED:-$1}/$TEACHER config=$3
+    [ -e "$config" ] || config=$CONFIGS/resnet32x4_resnet8x4_$3_tin32.py
+    train "$1" "$2" "$config" \
         model.warmup=$((EPOCHS < 12 ? 1 : EPOCHS / 12)) \
         model.student.cfg_path=$CONFIGS/$STUDENT.py \
         model.student.head.num_classes=$CLASSES \
@@ -76,8 +79,9 @@ queue() {
 }
 
 for seed in $SEEDS; do
-    queue train "$seed" $TEACHER $TEACHER model.head.num_classes=$CLASSES
-    queue train "$seed" $STUDENT $STUDENT model.head.num_classes=$CLASSES
+    for name in $TEACHER $STUDENT; do
+        queue train "$seed" $name "$CONFIGS/$name.py" model.head.num_classes=$CLASSES
+    done
 done
 wait
 for seed in $SEEDS; do
@@ -109,6 +113,21 @@ for seed in $SEEDS; do
             model.warmup=$((EPOCHS < 4 ? 1 : EPOCHS / 4))
     done
 done
+# Statistics of all 64 samples, as sync_stats gives them to processes, or of 16 or 4, as
+# processes with as many have them; of 16 and of those of the last three batches
+VARIANTS=docs/results/classification/variants
+export PYTHONPATH=$VARIANTS${PYTHONPATH:+:$PYTHONPATH}
+# stats SEED NAME METHOD|CONFIG [OPTION ...]: by the first seed's teacher
+stats() {
+    TEACHER_SEED=${SEEDS%% *} queue distil "$1" "stats_$2" "${@:3}" \
+        model.warmup=$((EPOCHS < 4 ? 1 : EPOCHS / 4))
+}
+for seed in $SEEDS; do
+    stats "$seed" 64 luminet
+    stats "$seed" 16 $VARIANTS/luminet_grouped_tin32.py
+    stats "$seed" 16_recent $VARIANTS/luminet_grouped_tin32.py $LOSS.num_past=3
+    stats "$seed" 4 $VARIANTS/luminet_grouped_tin32.py $LOSS.group_size=4
+done
 wait
 
 compare() { python tools/analysis_tools/compare_seeds.py "$WORK" --baseline $STUDENT "$@"; }
@@ -116,3 +135,4 @@ compare --names $TEACHER $STUDENT kd ls dkd luminet {dkd,luminet}_warmup_quarter
     --curve "$WORK/curve.svg"
 # shellcheck disable=SC2046
 compare --names $(cd "$WORK/seed${SEEDS%% *}" && printf '%s\n' luminet*)
+compare --names $TEACHER stats_{64,16,16_recent,4}

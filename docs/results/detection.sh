@@ -5,8 +5,8 @@
 # is too small to generalise from, on the training images as well.
 # Usage: docs/results/detection.sh bccd|coco128 DATA_FOLDER [WORK_DIR]
 # SEEDS are 0 to 4, VARIED (the seeds of what is varied) 0 to 2, JOBS (trainings at a
-# time) 2. One teacher, of the first seed, teaches all. The same command goes on where it
-# was interrupted.
+# time) 2; ONLY names the trainings to run, of all. One teacher, of the first seed,
+# teaches all. The same command goes on where it was interrupted.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -28,6 +28,7 @@ export OMP_NUM_THREADS=1
 # train SEED NAME CONFIG [OPTION ...]: one training and its test, unless complete
 train() {
     local dir=$WORK/seed$1/$2
+    [ -z "${ONLY:-}" ] || [[ " $ONLY " == *" $2 "* ]] || return 0
     [ -e "$dir/tested" ] && return
     mkdir -p "$dir"
     {

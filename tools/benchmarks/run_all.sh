@@ -33,6 +33,15 @@ measure() {
     echo
     measure teacher configs/coco/frcnn_r101_r18_luminet.py
     measure step --runs 3 --memory
+    if [ "$DEVICE" != cpu ]; then # at COCO's size, and where the time goes
+        for dtype in float32 float16 bfloat16; do
+            for way in memory profile=luminet_mm; do
+                measure step --size 800 1344 --dtype $dtype --$way \
+                    --json "$RESULTS/step_coco_$dtype.json" ||
+                    echo "step --dtype $dtype --$way failed"
+            done
+        done
+    fi
     measure methods configs/cifar100/{resnet8x4,resnet32x4_resnet8x4_{kd,luminet}}.py \
         --steps 3 --runs 15
 } >"$PAGE.new"

@@ -7,11 +7,12 @@ truth instead, as mmrazor's SingleTeacherDistill does, of which a real one is be
 it; `student's RoI head twice` gets the student's logits by another pass over its RoIs.
 With `--memory`, what three steps in a process of its own need at most beside the
 weights of all models (on a CPU, of all that the process holds). `teacher alone` is
-that bare forward. Weights and images are random.
+that bare forward. With `--dtype`, all forwards run in autocast to it, their losses
+unscaled. Weights and images are random.
 """
 
 import argparse
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Callable, Dict, Iterator
 
@@ -42,6 +43,15 @@ def parse_args() -> argparse.Namespace:
     )
     options.add_argument(
         '--only', help='three steps of this one, and their peak memory'
+    )
+    options.add_argument(
+        '--profile', help='three steps of this one, and where their time goes'
+    )
+    options.add_argument(
+        '--dtype',
+        choices=('float32', 'float16', 'bfloat16'),
+        default='float32',
+        help='what autocast computes in (default: float32, without it)',
     )
     return options.parse_args()
 
@@ -95,13 +105,21 @@ def contenders(args: argparse.Namespace) -> Dict[str, Callable[[], object]]:
     if razor is not None:
         calls['mmrazor.SingleTeacherDistill'] = partial(razor, **batch, mode='loss')
     optim = optimizer(student)
+    amp = nullcontext
+    if args.dtype != 'float32':
+        device = torch.device(args.device).type
+        amp = partial(torch.autocast, device, getattr(torch, args.dtype))
+
+    def forward(call: Callable[[], object]) -> object:
+        with amp():
+            return call()
 
     def step(call: Callable[[], dict]) -> None:
-        loss, _ = student.parse_losses(call())
+        loss, _ = student.parse_losses(forward(call))
         optim.update_params(loss)
 
     return {
-        'teacher alone': teach,
+        'teacher alone': partial(forward, teach),
         **{name: partial(step, call) for name, call in calls.items()},
     }
 
@@ -149,6 +167,17 @@ def single_teacher_distill(student: BaseModel, teacher: BaseModel) -> BaseModel:
     )
 
 
+def print_profile(call: Callable[[], object], device: str) -> None:
+    """Print where the time of three calls goes, after one that warms up."""
+    call()
+    with torch.profiler.profile() as profiler:
+        for _ in range(3):
+            call()
+    where = 'cuda' if device.startswith('cuda') else 'cpu'
+    columns = dict(sort_by=f'self_{where}_time_total', row_limit=15)
+    print(profiler.key_averages().table(**columns, max_name_column_width=50))
+
+
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('step', log_level='WARNING')
@@ -156,11 +185,15 @@ def main() -> None:
         only = contenders(args)[args.only]  # what the others hold is let go
         print_peaks({args.only: only}, args.device)
         return
+    if args.profile:
+        print_profile(contenders(args)[args.profile], args.device)
+        return
     calls = contenders(args)
 
     print_heading(__doc__, args.device)
     height, width = args.size
-    print(f'{args.config}, {args.batch_size} images of {width} x {height} pixels:\n')
+    size = f'{args.batch_size} images of {width} x {height} pixels'
+    print(f'{args.config}, {size}, {args.dtype}:\n')
     extra, memory = {}, {}
     if args.memory:
         for name in calls:
