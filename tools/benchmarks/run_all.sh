@@ -17,8 +17,7 @@ measure() {
     local program=$1
     echo "benchmarks: $program" >&2
     python "tools/benchmarks/$program.py" --device "$DEVICE" \
-        --json "$RESULTS/$program.json" "${@:2}"
-    echo
+        --json "$RESULTS/$program.json" "${@:2}" && echo
 }
 
 {
