@@ -130,9 +130,14 @@ for seed in $SEEDS; do
 done
 wait
 
-compare() { python tools/analysis_tools/compare_seeds.py "$WORK" --baseline $STUDENT "$@"; }
-compare --names $TEACHER $STUDENT kd ls dkd luminet {dkd,luminet}_warmup_quarter \
-    --curve "$WORK/curve.svg"
+compare() { python tools/analysis_tools/compare_seeds.py "$WORK" "$@"; }
+if [ -n "${ONLY:-}" ]; then
+    # shellcheck disable=SC2086
+    compare --names $ONLY
+    exit
+fi
+compare --baseline $STUDENT --curve "$WORK/curve.svg" \
+    --names $TEACHER $STUDENT kd ls dkd luminet {dkd,luminet}_warmup_quarter
 # shellcheck disable=SC2046
-compare --names $(cd "$WORK/seed${SEEDS%% *}" && printf '%s\n' luminet*)
-compare --names $TEACHER stats_{64,16,16_recent,4}
+compare --baseline $STUDENT --names $(cd "$WORK/seed${SEEDS%% *}" && printf '%s\n' luminet*)
+compare --baseline stats_64 --names $TEACHER stats_{64,16,16_recent,4}

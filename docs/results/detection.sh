@@ -98,11 +98,12 @@ if [ "$NAME" = bccd ]; then
 fi
 wait
 
+COMPARED=(--baseline "$STUDENT" --metrics coco/bbox_mAP coco/bbox_mAP_50 coco/bbox_mAP_75)
+# shellcheck disable=SC2206
+[ -z "${ONLY:-}" ] || COMPARED=("${COMPARED[@]:2}" --names $ONLY)
 for split in '' --test; do
     # shellcheck disable=SC2086
-    python tools/analysis_tools/compare_seeds.py "$WORK" --baseline "$STUDENT" $split \
-        --metrics coco/bbox_mAP coco/bbox_mAP_50 coco/bbox_mAP_75
+    python tools/analysis_tools/compare_seeds.py "$WORK" "${COMPARED[@]}" $split
 done
 [ "$NAME" != coco128 ] ||
-    python tools/analysis_tools/compare_seeds.py "${WORK}_fit" --baseline "$STUDENT" \
-        --test --metrics coco/bbox_mAP coco/bbox_mAP_50 coco/bbox_mAP_75
+    python tools/analysis_tools/compare_seeds.py "${WORK}_fit" "${COMPARED[@]}" --test
