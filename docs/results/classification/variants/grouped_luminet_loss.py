@@ -1,6 +1,6 @@
 """LumiNet with the statistics of parts of a batch, tried on Tiny ImageNet and not kept.
 
-What it did is in docs/results/classification.md; `classification.sh` runs it.
+What it did is in docs/results/statistics.md; `classification.sh` runs it.
 """
 
 from collections import defaultdict, deque
