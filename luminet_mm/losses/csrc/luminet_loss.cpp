@@ -22,7 +22,11 @@
 
 // Compiled once for each width of vectors; the loader takes what the processor has.
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
+#if __GNUC__ >= 12  // knows the level that has fused multiplication beside AVX2
+#define VECTORISED __attribute__((target_clones("avx512f", "arch=x86-64-v3", "default")))
+#else
 #define VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
 #else
 #define VECTORISED
 #endif
