@@ -60,7 +60,7 @@ train() {
         echo "$dir failed, see $dir/train.log"
 }
 
-# distil SEED NAME METHOD|CONFIG [OPTION ...]: by the teacher of the same seed
+# distil SEED NAME METHOD|CONFIG [OPTION ...]: by the teacher of TEACHER_SEED, or of its own
 distil() {
     local teacher=$WORK/seed${TEACHER_SEED:-$1}/$TEACHER config=$3
     [ -e "$config" ] || config=$CONFIGS/resnet32x4_resnet8x4_$3_tin32.py

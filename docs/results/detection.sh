@@ -98,9 +98,10 @@ if [ "$NAME" = bccd ]; then
 fi
 wait
 
-COMPARED=(--baseline "$STUDENT" --metrics coco/bbox_mAP coco/bbox_mAP_50 coco/bbox_mAP_75)
+COMPARED=(--baseline "$STUDENT")
 # shellcheck disable=SC2206
-[ -z "${ONLY:-}" ] || COMPARED=("${COMPARED[@]:2}" --names $ONLY)
+[ -z "${ONLY:-}" ] || COMPARED=(--names $ONLY)
+COMPARED+=(--metrics coco/bbox_mAP coco/bbox_mAP_50 coco/bbox_mAP_75)
 for split in '' --test; do
     # shellcheck disable=SC2086
     python tools/analysis_tools/compare_seeds.py "$WORK" "${COMPARED[@]}" $split

@@ -26,8 +26,8 @@ class LuminetLoss(LogitLoss):
         sync_stats (bool): Whether mean and variance are those of the batches of all
             processes, as SyncBatchNorm's, and 'mean' divides by the samples of
             all: several processes then train as one with the whole batch. Defaults to
-            False, as in the paper: each process has its own, and 16 samples did as
-            well as 64, but 4 did not (``docs/results/statistics.md``).
+            False, as in the paper: each process has its own, and of 20 classes 16
+            samples did as well as 64, but 4 did not (``docs/results/statistics.md``).
 
     Raises:
         ValueError: If ``tau`` or ``eps`` is not above 0; and as

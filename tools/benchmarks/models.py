@@ -15,16 +15,21 @@ from luminet_mm.config import load_model_cfg
 from luminet_mm.registry import MODELS
 
 
-def add_batch_options(options: argparse.ArgumentParser) -> None:
-    """The options of a program that measures detectors on :func:`random_batch`."""
-    options.add_argument('--batch-size', type=int, default=2, help='default: 2')
+def add_size_option(options: argparse.ArgumentParser, height: int, width: int) -> None:
+    """The option of a program that measures images, with its default in pixels."""
     options.add_argument(
         '--size',
         type=int,
         nargs=2,
-        default=(480, 640),
-        help='height and width in pixels (default: 480 640)',
+        default=(height, width),
+        help=f'height and width in pixels (default: {height} {width})',
     )
+
+
+def add_batch_options(options: argparse.ArgumentParser) -> None:
+    """The options of a program that measures detectors on :func:`random_batch`."""
+    options.add_argument('--batch-size', type=int, default=2, help='default: 2')
+    add_size_option(options, 480, 640)
 
 
 def build_model(config: str, device: str, **overrides: Any) -> BaseModel:

@@ -24,7 +24,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from memory import print_peaks, read_peaks
 from mmengine.logging import MMLogger
-from models import build_model, optimizer, random_batch
+from models import add_size_option, build_model, optimizer, random_batch
 from timing import measure, parser, print_heading, print_table, write_json
 
 from luminet_mm.distillers import LogitDistiller
@@ -56,13 +56,7 @@ def parse_args() -> argparse.Namespace:
     options.add_argument('--classes', type=int, nargs='+', default=CLASSES)
     options.add_argument('--images', type=int, nargs='+', default=IMAGES)
     options.add_argument('--teachers', nargs='+', default=TEACHERS, help='configs')
-    options.add_argument(
-        '--size',
-        type=int,
-        nargs=2,
-        default=(240, 320),
-        help='height and width of the images in pixels (default: 240 320)',
-    )
+    add_size_option(options, 240, 320)
     options.add_argument(
         '--processes',
         type=int,
