@@ -24,7 +24,8 @@ else:
             CppExtension(
                 f'luminet_mm._C_torch{release}',
                 ['luminet_mm/losses/csrc/luminet_loss.cpp'],
-                extra_compile_args=['-O3', *openmp],
+                # comparisons vectorise without AVX-512 only if they need not trap
+                extra_compile_args=['-O3', '-fno-trapping-math', *openmp],
                 optional=True,
             )
         ],
