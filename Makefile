@@ -35,7 +35,7 @@ demo: install
 	@$(venv)/bin/python tools/demo.py
 
 test: install
-	@$(venv)/bin/python -m pytest tests
+	@OMP_NUM_THREADS=1 $(venv)/bin/python -m pytest tests -n 2 --dist worksteal
 
 lint: install
 	@$(venv)/bin/ruff check .

@@ -1,5 +1,12 @@
+from functools import lru_cache
+
 import pytest
+from mmengine.config import utils
 from mmengine.logging import MessageHub
+
+# A name of the model zoo is looked up in a hundred metafiles, parsed each time anew:
+# half a second, some thousand times
+utils.load = lru_cache(maxsize=None)(utils.load)
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from tiny import (
     build,
     classification_run,
     classifier,
+    dense,
     detection_batch,
     detection_run,
     distilled,
@@ -93,21 +94,39 @@ def test_nothing_grows_with_steps(make, tmp_path):
     assert bytes_held(2) == bytes_held(6)
 
 
-def test_bfloat16_learns_nearly_the_same(tmp_path):
+@pytest.mark.parametrize(
+    ('model', 'make_batch'),
+    [(classifier(), image_batch), (dense('retinanet'), detection_batch)],
+    ids=['classifier', 'retinanet'],
+)
+def test_bfloat16_learns_nearly_the_same(model, make_batch, tmp_path):
     """By autocast, as mmengine's AmpOptimWrapper does on a GPU."""
-    ckpt = save_weights(classifier(), tmp_path / 'teacher.pth', seed=5)
-    model = distiller(classifier(), classifier(), ckpt, accelerate_teacher=True)
-    model.load_state_dict(build(classifier(), seed=3).state_dict())
+    ckpt = save_weights(model, tmp_path / 'teacher.pth', seed=5)
+    student = build(model, seed=3).state_dict()
+    model = distiller(model, model, ckpt, accelerate_teacher=True)
+    model.load_state_dict(student)
     model.train()
-    batch = model.data_preprocessor(image_batch(), True)
+    batch = model.data_preprocessor(make_batch(), True)
     plain = model.loss(**batch)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         half = model.loss(**batch)
-    for name, loss in plain.items():
-        assert half[name].dtype == torch.float32
-        torch.testing.assert_close(half[name], loss, rtol=0.05, atol=0.01)
-    sum(half.values()).backward()
+    (plain, log), (half, half_log) = map(model.parse_losses, (plain, half))
+    for name, loss in log.items():
+        assert half_log[name].dtype == torch.float32
+        torch.testing.assert_close(half_log[name], loss, rtol=0.05, atol=0.01)
+    half.backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_two_stage_detectors_have_no_bfloat16(tmp_path):
+    """mmcv's operators lack it, RoIAlign on any device: with a teacher or without."""
+    ckpt = save_weights(faster_rcnn(), tmp_path / 'teacher.pth')
+    model = distiller(faster_rcnn(), faster_rcnn(), ckpt).train()
+    batch = model.data_preprocessor(detection_batch(), True)
+    for trained in (model.student, model):
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            with pytest.raises(RuntimeError, match='BFloat16'):
+                trained(**batch, mode='loss')
 
 
 @pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])

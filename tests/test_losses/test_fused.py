@@ -9,6 +9,14 @@ from luminet_mm.losses import fused, luminet_loss
 SHAPES = [(0, 3), (1, 4), (2, 1), (7, 5), (64, 100), (300, 81), (20, 2000)]
 
 
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 def batch(num_samples, num_classes, seed=0):
     generator = torch.Generator().manual_seed(seed)
     z_S, z_T, weight = torch.randn(3, num_samples, num_classes, generator=generator)
