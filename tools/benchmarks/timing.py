@@ -126,6 +126,7 @@ def environment(device: str) -> Dict[str, str]:
         with open('/proc/cpuinfo') as file:
             names = [line for line in file if line.startswith('model name')]
         processor = names[0].split(':')[1].strip() if names else processor
+    processor = f'{processor}, {torch.backends.cpu.get_cpu_capability()}'
     if device.startswith('cuda'):
         processor = torch.cuda.get_device_name(device)
     found = {'python': platform.python_version()}
