@@ -143,8 +143,8 @@ class Teacher:
         on_cpu = inputs.device.type == 'cpu'
         with autocast(inputs.device.type, enabled=False):
             plain = self.model.extract_feat(inputs)
-            for channels_last in (True, False) if on_cpu else (False,):
-                model = accelerate(self.model, channels_last)
+            for for_cpu in (True, False) if on_cpu else (False,):
+                model = accelerate(self.model, for_cpu)
                 if all(map(_close, model.extract_feat(inputs), plain)):
                     self.model = model
                     return

@@ -147,7 +147,7 @@ def test_a_wrapped_teacher_runs_as_it_is(tmp_path):
 
 def test_features_come_in_the_usual_order():
     model = build(faster_rcnn()).eval()
-    faster = accelerate(model, channels_last=True)
+    faster = accelerate(model, for_cpu=True)
     images = torch.rand(1, 3, 64, 96)
     inside = []
     faster.backbone.register_forward_hook(lambda m, a, out: inside.extend(out))
@@ -158,11 +158,34 @@ def test_features_come_in_the_usual_order():
         torch.testing.assert_close(got, plain, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize('pool_mode', ['avg', 'max'])
+def test_rois_are_cut_out_the_same(pool_mode):
+    model = build(faster_rcnn()).eval()
+    for layer in model.roi_head.bbox_roi_extractor.roi_layers:
+        layer.pool_mode = pool_mode
+    faster = accelerate(model, for_cpu=True)
+    features = model.extract_feat(torch.rand(2, 3, 64, 96))
+    corners = torch.rand(50, 2) * 90 - 10  # some lie outside of the images
+    boxes = torch.cat([corners, corners + 80 * torch.rand(50, 2)], dim=1)
+    rois = torch.cat([torch.arange(50)[:, None] % 2, boxes], dim=1)
+    heads = model.roi_head, faster.roi_head
+    plain, got = (head._bbox_forward(features, rois) for head in heads)
+    assert torch.equal(got['bbox_feats'], plain['bbox_feats'])
+    uses = [
+        [layer.use_torchvision for layer in head.bbox_roi_extractor.roi_layers]
+        for head in heads
+    ]
+    assert not any(uses[0])
+    assert all(uses[1]) if pool_mode == 'avg' else not any(uses[1])
+    for ours, theirs in zip(*(head.parameters() for head in heads)):
+        assert ours is theirs  # not held twice
+
+
 def test_norms_without_statistics_are_left():
     model = build(classifier()).eval()
     model.backbone.norm_without = nn.BatchNorm2d(3, affine=False)
     before = copy.deepcopy(model.state_dict())
-    faster = accelerate(model, channels_last=False)
+    faster = accelerate(model, for_cpu=False)
     assert list(faster.state_dict()) == list(before)
 
 

@@ -2,8 +2,9 @@
 
 For each distillation config, the teacher as `eval()` leaves it, with its batch
 normalisation folded into the convolutions, which is how the distiller runs it on a GPU,
-and with channels last besides, which is how it runs on a CPU. `difference` is the
-largest of the logits', to the largest logit. Weights and images are random.
+and with channels last and torchvision's RoIAlign besides, which is how it runs on a
+CPU. `difference` is the largest of the logits', to the largest logit. Weights and
+images are random.
 """
 
 import argparse
@@ -42,8 +43,8 @@ def main() -> None:
         inputs = teacher.prepare_inputs(**batch)
         models = {
             'eval()': plain,
-            'folded': accelerate(plain, channels_last=False),
-            'channels last': accelerate(plain, channels_last=True),
+            'folded': accelerate(plain, for_cpu=False),
+            'for a CPU': accelerate(plain, for_cpu=True),
         }
         name = osp.splitext(osp.basename(config))[0]
         with torch.no_grad():
