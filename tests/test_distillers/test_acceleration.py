@@ -170,7 +170,7 @@ def test_rois_are_cut_out_the_same(pool_mode):
     rois = torch.cat([torch.arange(50)[:, None] % 2, boxes], dim=1)
     heads = model.roi_head, faster.roi_head
     plain, got = (head._bbox_forward(features, rois) for head in heads)
-    assert torch.equal(got['bbox_feats'], plain['bbox_feats'])
+    torch.testing.assert_close(got['bbox_feats'], plain['bbox_feats'])
     uses = [
         [layer.use_torchvision for layer in head.bbox_roi_extractor.roi_layers]
         for head in heads
