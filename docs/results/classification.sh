@@ -114,7 +114,8 @@ for seed in $SEEDS; do
     done
 done
 # Statistics of all 64 samples, as sync_stats gives them to processes, or of 16 or 4, as
-# processes with as many have them; of 16 and of those of the last three batches
+# processes with as many have them; of 16 and of those of the last three batches; of 4
+# and, for variances alone, of those of the last fifteen
 VARIANTS=docs/results/classification/variants
 export PYTHONPATH=$VARIANTS${PYTHONPATH:+:$PYTHONPATH}
 # stats SEED NAME METHOD|CONFIG [OPTION ...]: by the first seed's teacher
@@ -127,6 +128,8 @@ for seed in $SEEDS; do
     stats "$seed" 16 $VARIANTS/luminet_grouped_tin32.py
     stats "$seed" 16_recent $VARIANTS/luminet_grouped_tin32.py $LOSS.num_past=3
     stats "$seed" 4 $VARIANTS/luminet_grouped_tin32.py $LOSS.group_size=4
+    stats "$seed" 4_centered $VARIANTS/luminet_grouped_tin32.py $LOSS.group_size=4 \
+        $LOSS.num_past=15 $LOSS.center=True
 done
 wait
 
@@ -140,4 +143,4 @@ compare --baseline $STUDENT --curve "$WORK/curve.svg" \
     --names $TEACHER $STUDENT kd ls dkd luminet {dkd,luminet}_warmup_quarter
 # shellcheck disable=SC2046
 compare --baseline $STUDENT --names $(cd "$WORK/seed${SEEDS%% *}" && printf '%s\n' luminet*)
-compare --baseline stats_64 --names $TEACHER stats_{64,16,16_recent,4}
+compare --baseline stats_64 --names $TEACHER stats_{64,16,16_recent,4,4_centered}

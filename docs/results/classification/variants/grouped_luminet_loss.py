@@ -5,7 +5,7 @@ What it did is in docs/results/statistics.md; `classification.sh` runs it.
 
 from collections import defaultdict, deque
 from functools import partial
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from torch import Tensor
@@ -22,11 +22,21 @@ class GroupedLuminetLoss(LuminetLoss):
         group_size (int): Samples of a group. Defaults to 16.
         num_past (int): Batches of the past whose samples of the same group count for
             its statistics, too; they have no gradient. Defaults to 0.
+        center (bool): Whether the logits of a class are less their mean over the group
+            of their own batch, so that the past counts for variances only. Defaults to
+            False.
     """
 
-    def __init__(self, group_size: int = 16, num_past: int = 0, **kwargs) -> None:
+    def __init__(
+        self,
+        group_size: int = 16,
+        num_past: int = 0,
+        center: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.group_size = group_size
+        self.center = center
         self.past = defaultdict(partial(deque, maxlen=num_past))
 
     def divergence(
@@ -35,6 +45,8 @@ class GroupedLuminetLoss(LuminetLoss):
         losses = []
         pairs = zip(preds_S.split(self.group_size), preds_T.split(self.group_size))
         for group, (own_S, own_T) in enumerate(pairs):
+            if self.center:
+                own_S, own_T = (own - own.mean(dim=0) for own in (own_S, own_T))
             past = self.past[group]
             all_S, all_T = map(torch.cat, zip((own_S, own_T), *past))
             past.append((own_S.detach(), own_T))
