@@ -115,11 +115,13 @@ for seed in $SEEDS; do
 done
 # Statistics of all 64 samples, as sync_stats gives them to processes, or of 16 or 4, as
 # processes with as many have them; of 16 and of those of the last three batches; of 4
-# and, for variances alone, of those of the last fifteen
+# and, for variances alone, of those of the last fifteen. A study of its own, see
+# statistics.md: they run only if ONLY names them.
 VARIANTS=docs/results/classification/variants
 export PYTHONPATH=$VARIANTS${PYTHONPATH:+:$PYTHONPATH}
 # stats SEED NAME METHOD|CONFIG [OPTION ...]: by the first seed's teacher
 stats() {
+    [ -n "${ONLY:-}" ] || return 0
     TEACHER_SEED=${SEEDS%% *} queue distil "$1" "stats_$2" "${@:3}" \
         model.warmup=$((EPOCHS < 4 ? 1 : EPOCHS / 4))
 }
@@ -143,4 +145,3 @@ compare --baseline $STUDENT --curve "$WORK/curve.svg" \
     --names $TEACHER $STUDENT kd ls dkd luminet {dkd,luminet}_warmup_quarter
 # shellcheck disable=SC2046
 compare --baseline $STUDENT --names $(cd "$WORK/seed${SEEDS%% *}" && printf '%s\n' luminet*)
-compare --baseline stats_64 --names $TEACHER stats_{64,16,16_recent,4,4_centered}
