@@ -64,7 +64,8 @@ def load_model_cfg(model: Union[dict, ConfigDict], key: str) -> ConfigDict:
 
     Returns:
         ConfigDict: The model's config, ready for ``MODELS.build``. One that came
-        from a ``cfg_path`` carries the scope of its own config.
+        from a ``cfg_path`` carries the scope of its own config, its preprocessor, and
+        its ``load_from`` as the weights that it starts from.
 
     Raises:
         TypeError: If ``model`` is not a dict.
@@ -94,6 +95,13 @@ def load_model_cfg(model: Union[dict, ConfigDict], key: str) -> ConfigDict:
         resolved.model.setdefault('data_preprocessor', whole.data_preprocessor)
     if whole.get('default_scope'):
         resolved.model.setdefault('_scope_', whole.default_scope)
+    # a run of this config would start from there; mmengine loads Pretrained last
+    if whole.get('load_from'):
+        init_cfg = resolved.model.get('init_cfg') or []
+        resolved.model.init_cfg = [
+            *([init_cfg] if isinstance(init_cfg, dict) else init_cfg),
+            dict(type='Pretrained', checkpoint=whole.load_from),
+        ]
     resolved.merge_from_dict(dict(model=model))
     return resolved.model
 

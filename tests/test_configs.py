@@ -136,7 +136,7 @@ model = dict(
     init_default_scope(cfg.default_scope)
     zoo_weights.teacher = cfg.model.teacher
     model = MODELS.build(cfg.model)
-    (teacher,) = model.teachers
+    (teacher,) = model.build_teachers()
     assert model.student.backbone.depth == 50
     assert teacher.model.backbone.depth == 101
     assert type(teacher.model.backbone).__name__ == 'ResNeXt'
