@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..config import load_model_cfg
 from ..registry import LOGIT_SOURCES, MODELS
-from .sources import LogitRows, LogitSource
+from .sources import LogitRows, LogitSource, refusal
 
 STUDENT = 'student.'
 
@@ -63,6 +63,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
                     f'{" and ".join(self.source.predictions)} only'
                 )
         self.source.compared |= set(map(_compared, self.distill_losses.values()))
+        self.source.check_model(built, 'model.student')
         if warmup < 0:
             raise ValueError(f'model.warmup={warmup} is negative, it must be >= 0')
         self.warmup = warmup
@@ -158,6 +159,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
                 f'{type(self.student).__name__}: {type(self.source).__name__} needs '
                 'both of one family (image classifiers, two-stage or dense detectors)'
             )
+        self.source.check_model(model, key)
         self.source.check(self.student, model, key)
 
     @abstractmethod
@@ -253,10 +255,8 @@ def _build_source(source: Optional[dict], student: BaseModel) -> LogitSource:
             return candidate
     raise ValueError(
         f'model.student is a {type(student).__name__}, which none of '
-        f'{[type(c).__name__ for c in candidates]} knows how to distil: it must be an '
-        'image classifier of mmpretrain, or a detector of mmdet that is two-stage or '
-        'dense; detectors that predict a set (DETR, Sparse R-CNN) have no rows that '
-        'two models share'
+        f'{[type(c).__name__ for c in candidates]} knows how to distil: '
+        f'{refusal(student)}'
     )
 
 
