@@ -73,13 +73,17 @@ class ClassifierSource(LogitSource):
         rows = LogitRows()
         if data_samples and 'gt_score' not in data_samples[0]:
             labels = [sample.gt_label for sample in data_samples]
-            if any(label.numel() != 1 for label in labels):
-                raise ValueError(
-                    'an image has more or fewer labels than one, and '
-                    f'{type(_classifying_module(student)).__name__} takes one label '
-                    'each'
-                )
+            several = any(label.numel() != 1 for label in labels)
             rows.labels = torch.cat(labels)
+        else:  # what mixup mixes sums to 1
+            several = _is_sigmoid(student) and any(
+                sample.gt_score.sum() > 1.01 for sample in data_samples
+            )
+        if several:
+            raise ValueError(
+                'an image has more or fewer labels than one, and '
+                f'{type(_classifying_module(student)).__name__} takes one label each'
+            )
 
         def record(module, args, output):
             rows.logits = _logits(student, output)

@@ -133,9 +133,9 @@ class DenseSource(LogitSource):
             calls.append(output[0])
 
         def record_labels(module, args):
+            scores, labels, *_ = args
             # quality-aware losses take (labels, qualities)
-            label = args[1][0] if isinstance(args[1], tuple) else args[1]
-            given.append((args[0], label))
+            given.append((scores, labels[0] if isinstance(labels, tuple) else labels))
 
         handles = [head.register_forward_hook(record_maps)]
         for name in ('loss_cls', 'initial_loss_cls'):  # TOOD starts with another
@@ -222,8 +222,8 @@ def _problem(head: nn.Module) -> Optional[str]:
     missing = [name for name in needed if not hasattr(head, name)]
     if missing:
         return (
-            f'has no {" and no ".join(missing)}: it does not predict each class at '
-            'fixed anchors or points, as RetinaHead and FCOSHead do'
+            f'has no {" and no ".join(missing)}, by which RetinaHead, FCOSHead and '
+            'their like say where each class is predicted'
         )
     arguments = inspect.signature(head.forward).parameters.values()
     needed = [arg.name for arg in arguments if arg.default is arg.empty]

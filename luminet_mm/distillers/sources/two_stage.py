@@ -148,7 +148,7 @@ class TwoStageSource(LogitSource):
     @staticmethod
     def _check_boxes(head: nn.Module, key: str) -> None:
         coder = head.bbox_coder
-        if not head.with_reg:
+        if not getattr(head, 'with_reg', True):
             wrong = f'{key} is a {type(head).__name__} with_reg=False'
         elif not is_instance(coder, 'mmdet.models.task_modules', 'DeltaXYWHBBoxCoder'):
             wrong = f'{key}.bbox_coder is a {type(coder).__name__}'
@@ -206,7 +206,7 @@ class TwoStageSource(LogitSource):
 
         def record_labels(module, args, loss):
             # samplers that look for hard RoIs ask for the loss of each
-            if not (isinstance(loss, Tensor) and loss.dim()):
+            if not (isinstance(loss, Tensor) and loss.dim()) and len(args) > 1:
                 losses.append(args[:2])
 
         def record_maps(module, args, output):
