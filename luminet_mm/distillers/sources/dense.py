@@ -133,9 +133,11 @@ class DenseSource(LogitSource):
             calls.append(output[0])
 
         def record_labels(module, args):
-            scores, labels, *_ = args
-            # quality-aware losses take (labels, qualities)
-            given.append((scores, labels[0] if isinstance(labels, tuple) else labels))
+            if len(args) > 1:
+                scores, labels, *_ = args
+                # quality-aware losses take (labels, qualities)
+                labels = labels[0] if isinstance(labels, tuple) else labels
+                given.append((scores, labels))
 
         handles = [head.register_forward_hook(record_maps)]
         for name in ('loss_cls', 'initial_loss_cls'):  # TOOD starts with another
