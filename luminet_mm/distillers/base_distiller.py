@@ -63,7 +63,6 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         super().__init__(built.data_preprocessor, init_cfg)
         self.student = built
         self.source = _build_source(source, built)
-        self.source.check_model(built, 'model.student')
         check_type(
             'model.distill_losses',
             distill_losses,
@@ -84,6 +83,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
                     f'{" and ".join(self.source.predictions)} only'
                 )
         self.source.compared |= set(map(_compared, self.distill_losses.values()))
+        self.source.check_model(built, 'model.student')
         self.warmup = warmup
         self.warmup_by_epoch = warmup_by_epoch
         self.student_name = name_of(student)
@@ -287,7 +287,11 @@ def _build_source(source: Optional[dict], student: BaseModel) -> LogitSource:
             f'model.source.type={source["type"]!r} does not fit model.student, a '
             f'{type(student).__name__}; leave model.source out to find the right one'
         )
-    raise ValueError(f'model.student is a {type(student).__name__}: {refusal(student)}')
+    raise ValueError(
+        f'model.student is a {type(student).__name__}, which none of '
+        f'{[type(c).__name__ for c in candidates]} knows how to distil: '
+        f'{refusal(student)}'
+    )
 
 
 def _build_loss(name: str, cfg: dict) -> nn.Module:

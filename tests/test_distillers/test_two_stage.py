@@ -430,7 +430,9 @@ def test_objectness_needs_the_same_anchors(tmp_path):
         whole_distiller(
             faster_rcnn(), alone, save_weights(alone, tmp_path / 'alone.pth')
         ).init_weights()
-    with pytest.raises(ValueError, match='model.source.num_anchors=1 must be >= 2'):
+    with pytest.raises(
+        ValueError, match='num_anchors=1 must be an integer of at least 2'
+    ):
         TwoStageSource(num_anchors=1)
 
 
