@@ -103,14 +103,13 @@ class LogitDistiller(BaseDistiller):
     def teachers(self) -> List[Teacher]:
         """The frozen teachers; built, loaded and checked when first asked for."""
         if not self._teachers:
-            device = next(self.student.parameters()).device
             teachers = []
             for cfg, ckpt in self._teacher_cfgs:
                 teacher = Teacher(
                     cfg, ckpt, self.student.data_preprocessor, self.accelerate_teacher
                 )
                 self._check_family(teacher.model, 'model.teacher', teacher.name)
-                teachers.append(teacher.to(device))
+                teachers.append(teacher.to(next(self.student.parameters())))
             self._teachers = teachers
             print_log(self._summary(), logger='current')
         return self._teachers
@@ -127,7 +126,7 @@ class LogitDistiller(BaseDistiller):
     def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> nn.Module:
         super()._apply(fn, *args, **kwargs)
         for teacher in self._teachers:
-            teacher.to(next(self.student.parameters()).device)
+            teacher.to(next(self.student.parameters()))  # its device and precision
         return self
 
     def _check_run(self) -> None:
