@@ -1,7 +1,7 @@
 import inspect
 import logging
 from abc import ABCMeta, abstractmethod
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
@@ -107,6 +107,58 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         return self.student(inputs, data_samples, mode=mode)
+
+    def __getattr__(self, name: str) -> Any:
+        """What the distiller has not is its student's, so that upstream's code finds
+        ``runner.model.bbox_head`` as on the plain model."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            student = self.__dict__.get('_modules', {}).get('student')
+            if student is None or name.startswith('__'):
+                raise  # too early, or how Python asks what an object can do
+            return getattr(student, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What only the student has is set there, once the distiller is initialised;
+        before that, names are being given to its own parts."""
+        if self.__dict__.get('_is_init') and name not in self.__dict__:
+            try:
+                super().__getattribute__(name)
+            except AttributeError:
+                student = self._modules['student']
+                if name not in self._modules and hasattr(student, name):
+                    setattr(student, name, value)
+                    return
+        super().__setattr__(name, value)
+
+    def named_modules(
+        self, memo: Optional[set] = None, prefix: str = '', *args: Any, **kwargs: Any
+    ) -> Iterator[Tuple[str, nn.Module]]:
+        """As torch's, but the student's modules, and with them its parameters, have the
+        names that they have in checkpoints, which upstream's constructors look for."""
+        student = f'{prefix}.{STUDENT}' if prefix else STUDENT
+        for name, module in super().named_modules(memo, prefix, *args, **kwargs):
+            if f'{name}.'.startswith(student):
+                name = f'{prefix}.{name[len(student) :]}'.strip('.')
+            yield name, module
+
+    def get_layer_depth(self, param_name: str) -> Tuple[int, int]:
+        """Depth of a parameter, for mmpretrain's layer-wise learning rates.
+
+        Args:
+            param_name (str): Its path, such as 'student.backbone.cls_token'.
+
+        Returns:
+            tuple[int, int]: Its layer, as the model that holds it counts them, and the
+            number of layers.
+        """
+        parts = param_name.split('.')
+        for end in range(1, len(parts)):
+            model = self.get_submodule('.'.join(parts[:end]))
+            if hasattr(model, 'get_layer_depth'):
+                return model.get_layer_depth('.'.join(parts[end:]))
+        return self.student.get_layer_depth(param_name)
 
     @abstractmethod
     def loss(self, inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:

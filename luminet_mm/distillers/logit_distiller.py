@@ -145,7 +145,6 @@ class LogitDistiller(BaseDistiller):
         Raises:
             TypeError, ValueError: If one cannot teach the student.
         """
-        device = next(self.student.parameters()).device
         teachers = []
         for cfg, ckpt in self._teacher_cfgs:
             teacher = Teacher(
@@ -156,7 +155,7 @@ class LogitDistiller(BaseDistiller):
                 self._run_preprocessor,
             )
             self._check_family(teacher.model, 'model.teacher', teacher.name)
-            teachers.append(teacher.to(device))
+            teachers.append(teacher.to(next(self.student.parameters())))
         self.teachers = teachers
         print_log(self._summary(), logger='current')
         return teachers
@@ -173,7 +172,7 @@ class LogitDistiller(BaseDistiller):
     def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> nn.Module:
         super()._apply(fn, *args, **kwargs)
         for teacher in self.teachers:
-            teacher.to(next(self.student.parameters()).device)
+            teacher.to(next(self.student.parameters()))  # its device and precision
         return self
 
     def _check_run(self) -> None:

@@ -129,10 +129,10 @@ class Teacher:
                     f'of the teacher: {list(self.classes)}'
                 )
 
-    def to(self, device: torch.device) -> 'Teacher':
-        """Move the model and what translates its inputs."""
-        self.model.to(device)
-        self.pixels.to(device)
+    def to(self, *args: Any, **kwargs: Any) -> 'Teacher':
+        """Move or cast the model and what translates its inputs, as torch's ``to``."""
+        self.model.to(*args, **kwargs)
+        self.pixels.to(*args, **kwargs)
         return self
 
     def prepare_inputs(self, inputs: Tensor, data_samples: Sequence) -> Tensor:
@@ -145,6 +145,9 @@ class Teacher:
         Returns:
             Tensor: Shape (B, 3, H', W'), see :class:`PixelTranslator`.
         """
+        held = next(self.model.parameters())
+        if (held.device, held.dtype) != (inputs.device, inputs.dtype):
+            self.to(inputs)  # a copy of the distiller, such as EMA's, took it away
         return self.pixels(inputs, data_samples)
 
     @torch.no_grad()
