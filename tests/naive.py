@@ -40,12 +40,12 @@ def perception(logits, eps=1e-5):
     return per_sample(columns(out))
 
 
-def standardize(logits, eps=1e-5):
+def standardize(logits, eps=1e-7):
     out = []
     for row in logits.tolist():
         centre = mean(row)
         var = math.fsum((z - centre) ** 2 for z in row) / (len(row) - 1)
-        out.append([(z - centre) / math.sqrt(var + eps) for z in row])
+        out.append([(z - centre) / (math.sqrt(var) + eps) for z in row])
     return per_sample(out)
 
 
@@ -59,7 +59,7 @@ def luminet(logits_S, logits_T, gt_labels=None, tau=1.0, eps=1e-5):
     return kd(*preds, tau=tau) / tau**2
 
 
-def logit_standardization(logits_S, logits_T, gt_labels=None, tau=2.0, eps=1e-5):
+def logit_standardization(logits_S, logits_T, gt_labels=None, tau=2.0, eps=1e-7):
     return kd(standardize(logits_S, eps), standardize(logits_T, eps), tau=tau)
 
 

@@ -2,9 +2,10 @@ from typing import Optional, Sequence
 
 from torch import Tensor
 
+from ..checks import check_number, check_type, key_of
 from ..registry import MODELS
 from .functional import multi_level_loss
-from .logit_loss import LogitLoss, check_not_negative, check_positive
+from .logit_loss import LogitLoss
 
 
 @MODELS.register_module()
@@ -49,18 +50,15 @@ class MultiLevelLoss(LogitLoss):
         reduction: str = 'mean',
     ) -> None:
         super().__init__(loss_weight, reduction)
-        if not isinstance(taus, Sequence) or not taus:
-            raise ValueError(
-                f'{type(self).__name__}: taus={taus} must be a list of at least one '
-                'temperature'
-            )
-        check_positive(self, **{f'taus[{i}]': tau for i, tau in enumerate(taus)})
-        check_not_negative(
-            self,
-            instance_weight=instance_weight,
-            batch_weight=batch_weight,
-            class_weight=class_weight,
-        )
+        key, wanted = key_of(self, 'taus'), 'a list of at least one temperature'
+        check_type(key, taus, Sequence, wanted)
+        if not taus:
+            raise ValueError(f'{key}={taus!r} must be {wanted}')
+        for index, tau in enumerate(taus):
+            check_number(f'{key}[{index}]', tau, above=0)
+        check_number(key_of(self, 'instance_weight'), instance_weight, at_least=0)
+        check_number(key_of(self, 'batch_weight'), batch_weight, at_least=0)
+        check_number(key_of(self, 'class_weight'), class_weight, at_least=0)
         self.taus = tuple(taus)
         self.instance_weight = instance_weight
         self.batch_weight = batch_weight
