@@ -26,8 +26,10 @@ class LuminetLoss(LogitLoss):
         reduction (str): 'mean', 'sum' or 'none'. Defaults to 'mean'.
         sync_stats (bool): Whether mean and variance are those of the batches of all
             processes, as SyncBatchNorm's, and 'mean' divides by the samples of
-            all: several processes then train as one with the whole batch. Defaults to
-            False, as in the paper: each process has its own, and of 20 classes 16
+            all: several processes then train as one with the whole batch. The authors'
+            code is one process, which standardises over all of a batch (64 images on
+            CIFAR-100, 512 or 256 on ImageNet), so that several processes need True to
+            do the same. Defaults to False, each process has its own: of 20 classes 16
             samples did as well as 64, but 4 did not (``docs/results/statistics.md``).
 
     Raises:
