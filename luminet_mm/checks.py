@@ -116,6 +116,18 @@ def check_type(
         raise TypeError(f'{key}={value!r} must be {wanted}')
 
 
+def check_choice(key: str, value: Any, known: Iterable[str]) -> None:
+    """Check a value that is one of a few names.
+
+    Raises:
+        ValueError: If it is none of them, with the nearest where one is like it.
+    """
+    known = tuple(known)
+    if value not in known:
+        hint = nearest(value, known)
+        raise ValueError(f'{key}={value!r} must be one of {known}{hint}')
+
+
 def check_names(key: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Check names against those that there are.
 

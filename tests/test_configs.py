@@ -3,11 +3,13 @@
 import glob
 import os
 import os.path as osp
+import re
 import tarfile
 from types import SimpleNamespace
 
 import pytest
 import torch
+import torchvision
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -212,6 +214,55 @@ def test_schedule_is_the_papers():
     assert cfg.param_scheduler[1].milestones == [120000, 160000]
     assert cfg.optim_wrapper.optimizer.lr == 0.01
     assert cfg.auto_scale_lr.base_batch_size == 8 * cfg.train_dataloader.batch_size
+
+
+IMAGENET = {
+    'resnet34_resnet18_luminet_8xb64_in1k': (512, 0.2),
+    'resnet34_resnet18_kd_8xb64_in1k': (512, 0.2),
+    'resnet34_resnet18_dkd_8xb64_in1k': (512, 0.2),
+    'resnet50_mobilenetv1_luminet_4xb64_in1k': (256, 0.1),
+    'resnet50_mobilenetv1_kd_8xb64_in1k': (512, 0.2),
+    'resnet50_mobilenetv1_dkd_8xb64_in1k': (512, 0.2),
+}
+
+
+@pytest.mark.parametrize('name', IMAGENET)
+def test_imagenet_is_trained_as_published(name):
+    cfg = read(f'imagenet/{name}.py')
+    batch_size, lr = IMAGENET[name]
+    num_gpus = int(re.search(r'_(\d)xb64_', name)[1])
+    assert num_gpus * cfg.train_dataloader.batch_size == batch_size
+    assert cfg.auto_scale_lr.base_batch_size == batch_size
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr) == ('SGD', lr)
+    assert (optimizer.momentum, optimizer.weight_decay) == (0.9, 1e-4)
+    assert cfg.train_cfg.max_epochs == 100
+    assert cfg.param_scheduler.milestones == [30, 60, 90]
+    for loss in cfg.model.distill_losses.values():
+        # LumiNet's statistics are those of the whole batch
+        assert loss.get('sync_stats', False) == ('Luminet' in loss.type)
+
+
+def test_imagenets_resnet_starts_as_the_authors():
+    """Theirs is torchvision's."""
+    cfg = read('imagenet/resnet34_resnet18_luminet_8xb64_in1k.py')
+    model = MODELS.build(load_model_cfg(cfg.model.student, 'model.student'))
+    model.init_weights()
+    model.requires_grad_(False)
+    expected = dict(torchvision.models.resnet18().named_parameters())
+    for name, parameter in model.named_parameters():
+        like = expected.pop(name.replace('backbone.', '').replace('head.', ''))
+        assert parameter.shape == like.shape
+        if like.std() == 0:  # of a normalisation
+            assert torch.equal(parameter, like), name
+        else:
+            tolerance = 5 / like.numel() ** 0.5
+            assert parameter.mean().abs() < tolerance * like.std(), name
+            assert (parameter.std() / like.std() - 1).abs() < tolerance, name
+    assert not expected
+    # uniform, as torch initialises it
+    assert model.head.fc.weight.abs().max() <= 512**-0.5
+    assert model.head.fc.bias.abs().max() > 0.9 * 512**-0.5
 
 
 def test_upstreams_train_tool_runs_it_from_any_folder(tmp_path):
