@@ -25,7 +25,8 @@ from tiny import (
 )
 
 import luminet_mm  # noqa: F401
-from luminet_mm.config import load_model_cfg, merge_cfg_options
+from luminet_mm.cfg_options import load_run_cfg
+from luminet_mm.config import load_model_cfg
 from luminet_mm.distillers import teacher as teacher_module
 from luminet_mm.registry import MODELS
 
@@ -40,8 +41,8 @@ DATA = {
 }
 
 
-def read(name):
-    cfg = Config.fromfile(osp.join(ROOT, 'configs', name))
+def read(name, **options):
+    cfg = load_run_cfg(osp.join(ROOT, 'configs', name), options)
     init_default_scope(cfg.default_scope)
     return cfg
 
@@ -174,17 +175,14 @@ model = dict(
 
 
 def test_cfg_options_reach_what_a_user_changes():
-    cfg = read('coco/frcnn_r101_r18_luminet.py')
-    merge_cfg_options(
-        cfg,
-        {
-            'model.distill_losses.loss_luminet.tau': 2.0,
-            'model.distill_losses.loss_luminet.loss_weight': 4.0,
-            'model.warmup': 7,
-            'model.teacher_ckpt': 'teacher.pth',
-            'data_root': 'elsewhere/coco',
-        },
-    )
+    options = {
+        'model.distill_losses.loss_luminet.tau': 2.0,
+        'model.distill_losses.loss_luminet.loss_weight': 4.0,
+        'model.warmup': 7,
+        'model.teacher_ckpt': 'teacher.pth',
+        'data_root': 'elsewhere/coco',
+    }
+    cfg = read('coco/frcnn_r101_r18_luminet.py', **options)
     without_downloads(cfg.model)
     model = MODELS.build(cfg.model)
     loss = model.distill_losses['loss_luminet']
@@ -281,8 +279,8 @@ if 'LUMINET_DATA' in os.environ:
 
     @pytest.mark.parametrize(('split', 'boxes'), [('train', 929), ('val', 898)])
     def test_reads_real_coco(split, boxes):
-        cfg = read('coco/frcnn_r101_r18_luminet.py')
-        merge_cfg_options(cfg, {'data_root': f'{os.environ["LUMINET_DATA"]}/coco128'})
+        data_root = f'{os.environ["LUMINET_DATA"]}/coco128'
+        cfg = read('coco/frcnn_r101_r18_luminet.py', data_root=data_root)
         cfg.train_dataloader.dataset.filter_cfg = None
         loader = Runner.build_dataloader(cfg[f'{split}_dataloader'], seed=0)
         assert len(loader.dataset) == 128
@@ -301,8 +299,8 @@ if 'LUMINET_DATA' in os.environ:
             archive.extractall(
                 tmp_path, [m for m in archive if m.name.startswith(f'{name}/val')]
             )
-        cfg = read('tinyimagenet/resnet20_tin32.py')
-        merge_cfg_options(cfg, {'data_root': str(tmp_path / name)})
+        data_root = str(tmp_path / name)
+        cfg = read('tinyimagenet/resnet20_tin32.py', data_root=data_root)
         loader = Runner.build_dataloader(cfg.val_dataloader, seed=0)
         assert len(loader.dataset) == 5000
         assert len(loader.dataset.metainfo['classes']) == 100
