@@ -3,8 +3,9 @@
 import importlib
 import importlib.util
 import sys
+from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, Iterator
 
 import torch
 from mmengine.config import Config
@@ -102,6 +103,21 @@ def is_instance(obj: Any, module: str, name: str) -> bool:
     """
     loaded = sys.modules.get(module)
     return loaded is not None and isinstance(obj, getattr(loaded, name))
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Compute as the only process inside a ``with`` block.
+
+    Upstream's losses take means over all processes. What one of them computes on its
+    own account must not wait for the others, which do not know of it.
+    """
+    is_initialized = torch.distributed.is_initialized
+    torch.distributed.is_initialized = lambda: False
+    try:
+        yield
+    finally:
+        torch.distributed.is_initialized = is_initialized
 
 
 def setup_cpu_distributed(cfg: Config) -> None:
