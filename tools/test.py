@@ -12,6 +12,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
 
+from luminet_mm.checkpoints import use_safe_loading
 from luminet_mm.compat import setup_cpu_distributed
 from luminet_mm.config import merge_cfg_options
 
@@ -102,6 +103,7 @@ def main() -> None:
     if args.tta:
         use_tta(cfg, args)
 
+    use_safe_loading()
     setup_cpu_distributed(cfg)
     runner = Runner.from_cfg(cfg)
     if args.out:

@@ -7,6 +7,7 @@ import os.path as osp
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
+from luminet_mm.checkpoints import use_safe_checkpoints
 from luminet_mm.compat import setup_cpu_distributed
 from luminet_mm.config import merge_cfg_options
 
@@ -68,9 +69,7 @@ def main() -> None:
                 ' the batch size that its learning rate was chosen for'
             )
         cfg.auto_scale_lr.enable = True
-    if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+    use_safe_checkpoints(cfg, args.resume)
 
     setup_cpu_distributed(cfg)
     Runner.from_cfg(cfg).train()

@@ -21,6 +21,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
+from luminet_mm.checkpoints import use_safe_loading
 from luminet_mm.config import merge_cfg_options
 from luminet_mm.distillers import LogitDistiller
 from luminet_mm.rng import forked_rng
@@ -79,6 +80,7 @@ def main() -> None:
     merge_cfg_options(cfg, args.cfg_options)
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
+    use_safe_loading()
     runner = Runner.from_cfg(cfg)
     model = runner.model
     if not isinstance(model, LogitDistiller):

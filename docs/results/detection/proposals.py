@@ -10,8 +10,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import CheckpointLoader
 
+from luminet_mm.checkpoints import read_checkpoint
 from luminet_mm.config import merge_cfg_options
 from luminet_mm.registry import MODELS
 
@@ -28,7 +28,7 @@ model = MODELS.build(cfg.model)
 model.init_weights()
 model.eval()
 for checkpoint in checkpoints:
-    weights = CheckpointLoader.load_checkpoint(checkpoint, 'cpu')['state_dict']
+    weights = read_checkpoint(checkpoint, 'checkpoint')['state_dict']
     model.load_state_dict(weights)
     torch.manual_seed(0)
     seen = []
