@@ -21,9 +21,9 @@ from typing import Dict, List, Optional
 
 from mmengine import dump, load
 from mmengine.config import Config
-from mmengine.runner.checkpoint import CheckpointLoader
 from pycocotools import mask as mask_utils
 
+from luminet_mm.checkpoints import read_checkpoint
 from luminet_mm.datasets import DIGITS, write_digit_scenes
 from luminet_mm.logs import read_scalars
 
@@ -230,7 +230,7 @@ class Demo:
     def measure(self, name: str) -> dict:
         """One row of the table."""
         metrics = self.metrics(name)
-        checkpoint = CheckpointLoader.load_checkpoint(self.checkpoint(name), 'cpu')
+        checkpoint = read_checkpoint(self.checkpoint(name), name)
         weights = checkpoint['state_dict']
         statistics = ('running_mean', 'running_var', 'num_batches_tracked')
         return dict(
