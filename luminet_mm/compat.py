@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import sys
 from contextlib import contextmanager
+from datetime import timedelta
 from types import ModuleType
 from typing import Any, Iterator
 
@@ -142,8 +143,12 @@ def setup_cpu_distributed(cfg: Config) -> None:
             f'--launcher {launcher} needs GPUs and torch sees none; without them use '
             "'pytorch', as tools/dist_train.sh does"
         )
-    torch.distributed.init_process_group(backend='gloo')
-    cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {}).update(backend='gloo')
+    dist_cfg = cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})
+    dist_cfg.update(backend='gloo')
+    timeout = {}  # seconds, as mmengine has it; torch's own is half an hour
+    if dist_cfg.get('timeout') is not None:
+        timeout = dict(timeout=timedelta(seconds=dist_cfg.timeout))
+    torch.distributed.init_process_group(backend='gloo', **timeout)
     if cfg.get('model_wrapper_cfg') is None:
         cfg.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel',

@@ -164,7 +164,7 @@ def convert(config: str, checkpoint: str, out: str) -> None:
         ValueError: If ``out`` exists, the model is of no known family, or the
             checkpoint does not fit it completely. Nothing is written then.
     """
-    if osp.exists(out):
+    if osp.lexists(out):
         raise ValueError(f'out={out!r} exists already and is not overwritten')
     cfg = load_cfg(config, 'config')
     init_default_scope('mmpretrain')
@@ -181,7 +181,8 @@ def convert(config: str, checkpoint: str, out: str) -> None:
     )
     os.makedirs(osp.dirname(osp.abspath(out)), exist_ok=True)
     meta = dict(dataset_meta=dataset_classes(cfg))
-    part = f'{out}.part'  # a run that is cut off leaves no half file as `out`
+    # a run that is cut off leaves no half file as `out`
+    part = f'{out}.{os.getpid()}.part'
     try:
         torch.save(dict(meta=meta, state_dict=state_dict), part)
         os.rename(part, out)
