@@ -213,6 +213,8 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
                     f'student and {_shape(preds_T)} of the teacher; it must take two '
                     f'matrices of rows. {type(error).__name__}: {error}'
                 ) from error
+            if not len(preds_S):  # the mean of other packages' losses is then NaN
+                losses[name] = losses[name].nan_to_num()
         return losses
 
     def _warmup_factor(self) -> float:
@@ -310,11 +312,16 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
 def _drop_student_prefix(
     module: BaseDistiller, state_dict: dict, prefix: str, local_metadata: dict
 ) -> None:
-    """State-dict hook: save the student's weights under its own names."""
+    """State-dict hook: save the student's weights under its own names, which some
+    models change once more where they are saved alone."""
     old = prefix + STUDENT
-    for names in (state_dict, getattr(state_dict, '_metadata', {})):
-        for key in [key for key in names if key.startswith(old)]:
-            names[prefix + key[len(old) :]] = names.pop(key)
+    saved = [state_dict.pop(key) for key in list(state_dict) if key.startswith(old)]
+    keep_vars = any(isinstance(value, nn.Parameter) for value in saved)
+    for key, value in module.student.state_dict(keep_vars=keep_vars).items():
+        state_dict[prefix + key] = value
+    names = getattr(state_dict, '_metadata', {})
+    for key in [key for key in names if key.startswith(old)]:
+        names[prefix + key[len(old) :]] = names.pop(key)
 
 
 def _build_source(source: Optional[dict], student: BaseModel) -> LogitSource:
