@@ -98,6 +98,16 @@ def load_model_cfg(model: Union[dict, ConfigDict], key: str) -> ConfigDict:
     return resolved.model
 
 
+def model_name(model: dict) -> str:
+    """What a log calls a model: its ``cfg_path``, or its type, which may be a class.
+
+    Args:
+        model (dict): As :func:`load_model_cfg` takes it.
+    """
+    name = model.get('cfg_path') or model.get('type')
+    return getattr(name, '__name__', str(name))
+
+
 def merge_cfg_options(cfg: Config, options: Optional[dict]) -> None:
     """Merge ``--cfg-options`` into a config.
 

@@ -6,7 +6,7 @@ from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from ..config import load_model_cfg
+from ..config import load_model_cfg, model_name
 from ..registry import LOGIT_SOURCES, MODELS
 from .sources import LogitRows, LogitSource
 
@@ -67,7 +67,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
             raise ValueError(f'model.warmup={warmup} is negative, it must be >= 0')
         self.warmup = warmup
         self.warmup_by_epoch = warmup_by_epoch
-        self.student_name = student.get('cfg_path') or student.get('type')
+        self.student_name = model_name(student)
         self._checked_run = False
         self._register_state_dict_hook(_drop_student_prefix)
 

@@ -3,6 +3,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from ..config import model_name
 from ..registry import MODELS
 from .base_distiller import BaseDistiller, build_model, num_params
 from .pixels import PixelTranslator
@@ -65,7 +66,7 @@ class MutualDistiller(BaseDistiller):
         peers = [peers] if isinstance(peers, dict) else list(peers)
         if not peers:
             raise ValueError('model.peers is empty: name at least one model')
-        self._peer_names = [peer.get('cfg_path') or peer.get('type') for peer in peers]
+        self._peer_names = list(map(model_name, peers))
         self.peers = nn.ModuleList(
             build_model(peer, f'model.peers[{i}]', data_preprocessor)
             for i, peer in enumerate(peers)

@@ -9,7 +9,7 @@ from mmengine.runner import autocast
 from mmengine.runner.checkpoint import CheckpointLoader, load_state_dict
 from torch import Tensor
 
-from ..config import load_cfg, load_model_cfg
+from ..config import load_cfg, load_model_cfg, model_name
 from ..registry import MODELS
 from .acceleration import accelerate
 from .pixels import PixelTranslator
@@ -49,7 +49,7 @@ class Teacher:
         accelerate: bool = True,
     ) -> None:
         cfg = ConfigDict(cfg)
-        self.name = cfg.get('cfg_path') or cfg.get('type')
+        self.name = model_name(cfg)
         self.ckpt = _resolve_ckpt(cfg, ckpt)
         checkpoint = _read(self.ckpt)
         # A student must start from the same weights and draw the same samples
