@@ -1,3 +1,4 @@
+import os
 import os.path as osp
 from typing import Optional
 
@@ -29,14 +30,15 @@ class ComparisonHook(Hook):
             as the student's config, where ``tools/train.py`` puts it.
 
     Raises:
-        TypeError: If ``student_dir`` is no text.
+        TypeError: If ``student_dir`` is no path.
     """
 
     priority = 'VERY_LOW'  # the last validation is in the log by then
 
     def __init__(self, student_dir: Optional[str] = None) -> None:
         if student_dir is not None:
-            check_type(key_of(self, 'student_dir'), student_dir, str, 'a folder')
+            key = key_of(self, 'student_dir')
+            check_type(key, student_dir, (str, os.PathLike), 'the path of a folder')
         self.student_dir = student_dir
 
     @master_only
