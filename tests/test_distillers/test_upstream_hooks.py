@@ -13,6 +13,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.hooks.test_time_aug_hook import build_runner_with_tta
 from mmengine.model import convert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, init_default_scope
@@ -402,6 +403,28 @@ def test_checks_of_class_numbers(tmp_path):
             )
         with pytest.raises(AssertionError, match='does not match'):
             Runner.from_cfg(Config(run)).train()
+
+
+def test_augments_in_testing(tmp_path):
+    """A model that wraps the distiller, as upstream's hook makes it."""
+    cfg = classifier()
+    ckpt = save_weights(cfg, tmp_path / 'student.pth', seed=5)
+    flips = [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)]
+    results = []
+    for model in (cfg, distilled(cfg, cfg, 'none.pth')):
+        run = classification_run(model, tmp_path, tmp_path / 'run', load_from=ckpt)
+        run.update(
+            test_dataloader=copy.deepcopy(run['train_dataloader']),
+            test_cfg=dict(),
+            test_evaluator=dict(type='Accuracy'),
+            tta_model=dict(type='AverageClsScoreTTA'),
+            tta_pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='TestTimeAug', transforms=[flips, [dict(type='PackInputs')]]),
+            ],
+        )
+        results.append(build_runner_with_tta(Config(run)).test())
+    assert results[0] == results[1] and results[0]['accuracy/top1'] > 0
 
 
 def test_upstreams_apis_take_a_distillation(tmp_path):
