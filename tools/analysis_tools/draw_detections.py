@@ -49,7 +49,10 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='settings to override, e.g. model.teacher_ckpt=t.pth data_root=coco/',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.num_images < 1:
+        parser.error(f'--num-images {args.num_images} must be at least 1')
+    return args
 
 
 def ground_truth(info: dict) -> InstanceData:

@@ -55,7 +55,10 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='settings to override, e.g. model.teacher_ckpt=t.pth data_root=coco/',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.max_rows < 1 or (args.batch_size is not None and args.batch_size < 1):
+        parser.error('--max-rows and --batch-size must be at least 1')
+    return args
 
 
 def read_batch(dataset: Dataset, size: int) -> dict:
