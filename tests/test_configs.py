@@ -259,3 +259,9 @@ if 'LUMINET_DATA' in os.environ:
         assert batch['inputs'].shape == (256, 3, 32, 32)
         labels = [sample.gt_label.item() for sample in batch['data_samples']]
         assert labels == [index // 50 for index in range(256)]
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_checkpoints_are_safe(name):
+    hook = read(name).default_hooks.checkpoint
+    assert hook.type == 'luminet_mm.SafeCheckpointHook'
