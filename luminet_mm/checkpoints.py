@@ -178,7 +178,7 @@ def find_resumable(work_dir: str) -> Optional[str]:
             return path
         if {'meta', 'message_hub', 'optimizer'} <= set(checkpoint):
             print_log(
-                f'{note} names {last or "nothing"!r}, so the run goes on from {path}, '
+                f'{note} names {repr(last) if last else "nothing"}, so the run goes on from {path}, '
                 'the newest checkpoint that can be read',
                 logger='current',
                 level=logging.WARNING,

@@ -21,6 +21,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner import checkpoint as mmengine_checkpoint
+from test_tools import tool
 from tiny import classification_run, classifier
 from torch import nn
 
@@ -537,3 +538,30 @@ def test_what_a_run_starts_from(safe_loading, tmp_path):
         assert (cfg.resume, cfg.load_from) == (True, f'{work_dir}/epoch_3.pth')
     cfg = safe_cfg(tmp_path, 'other.pth')
     assert (cfg.resume, cfg.load_from) == (True, 'other.pth')
+
+
+def test_tools_read_data_alone_and_find_the_newest_file(tmp_path):
+    """Training from an evil file, resuming without last_checkpoint, and testing."""
+    done = tmp_path / 'done'
+    torch.save(whole(evil=Calls(os.mkdir, str(done))), tmp_path / 'evil.pth')
+    load_from = str(tmp_path / 'evil.pth')
+    cfg = classification_run(
+        classifier(), tmp_path, tmp_path / 'run', max_epochs=1, load_from=load_from
+    )
+    cfg['test_dataloader'] = cfg['train_dataloader']
+    cfg.update(test_cfg=dict(), test_evaluator=dict(type='Accuracy'))
+    config = tmp_path / 'config.py'
+    Config(cfg).dump(config)
+    assert 'posix.mkdir' in tool('train.py', config)
+    (tmp_path / 'run' / 'last_checkpoint').write_text('')
+    said = tool(
+        'train.py', config, '--resume', '--cfg-options', 'train_cfg.max_epochs=2'
+    )
+    assert f"names nothing, so the run goes on from {tmp_path}/run/epoch_1" in said
+    assert (tmp_path / 'run' / 'last_checkpoint').read_text().endswith('epoch_2.pth')
+    checkpoint = torch.load(tmp_path / 'run' / 'epoch_2.pth')
+    assert len(checkpoint['message_hub']['log_scalars']['train/loss'].data[0]) == 8
+    checkpoint['evil'] = Calls(os.mkdir, str(done))
+    torch.save(checkpoint, tmp_path / 'evil.pth')
+    assert 'posix.mkdir' in tool('test.py', config, tmp_path / 'evil.pth')
+    assert not done.exists()
