@@ -178,8 +178,8 @@ def find_resumable(work_dir: str) -> Optional[str]:
             return path
         if {'meta', 'message_hub', 'optimizer'} <= set(checkpoint):
             print_log(
-                f'{note} names {repr(last) if last else "nothing"}, so the run goes on from {path}, '
-                'the newest checkpoint that can be read',
+                f'{note} names {last!r}, so the run goes on from {path}, the newest '
+                'checkpoint that can be read',
                 logger='current',
                 level=logging.WARNING,
             )

@@ -557,7 +557,7 @@ def test_tools_read_data_alone_and_find_the_newest_file(tmp_path):
     said = tool(
         'train.py', config, '--resume', '--cfg-options', 'train_cfg.max_epochs=2'
     )
-    assert f"names nothing, so the run goes on from {tmp_path}/run/epoch_1" in said
+    assert f"names '', so the run goes on from {tmp_path}/run/epoch_1" in said
     assert (tmp_path / 'run' / 'last_checkpoint').read_text().endswith('epoch_2.pth')
     checkpoint = torch.load(tmp_path / 'run' / 'epoch_2.pth')
     assert len(checkpoint['message_hub']['log_scalars']['train/loss'].data[0]) == 8
