@@ -22,7 +22,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from test_tools import tool
-from tiny import classification_run, classifier
+from tiny import classification_run, classifier, load_checkpoint
 from torch import nn
 
 from luminet_mm import checkpoints
@@ -164,7 +164,7 @@ def test_evil_file_does_nothing_and_is_named(name, make, legacy, tmp_path, warne
     assert read is None or torch.equal(read['state_dict']['weight'], torch.ones(2, 3))
 
     try:  # torch's own reading does it
-        torch.load(path)
+        torch.load(path, weights_only=False)
     except Exception:
         pass
     assert done.exists()
@@ -293,7 +293,7 @@ def trained(tmp_path_factory):
 
 @pytest.mark.parametrize('legacy', [False, True], ids=['zip', 'legacy'])
 def test_genuine_mmengine_file(trained, legacy, tmp_path, warned):
-    expected = torch.load(trained)
+    expected = torch.load(trained, weights_only=False)
     path = tmp_path / 'genuine.pth'
     torch.save(expected, path, _use_new_zipfile_serialization=not legacy)
     read, said = read_as_teacher(path, warned)
@@ -445,7 +445,7 @@ def test_mmengine_reads_data_alone(safe_loading, zoo, tmp_path, warned, monkeypa
 
 def test_resuming_runs_no_config(safe_loading, trained, tmp_path):
     """Runner.resume would run the text of meta.config."""
-    checkpoint = torch.load(trained)
+    checkpoint = torch.load(trained, weights_only=False)
     checkpoint['meta']['config'] = f'import os; os.mkdir({str(tmp_path / "done")!r})'
     torch.save(checkpoint, tmp_path / 'evil.pth')
     cfg = resumed_run(trained, tmp_path, load_from=str(tmp_path / 'evil.pth'))
@@ -455,7 +455,9 @@ def test_resuming_runs_no_config(safe_loading, trained, tmp_path):
 
 def resumed_run(trained, tmp_path, **overrides):
     """The config of the run of :func:`trained`, from its file."""
-    cfg = Config.fromstring(torch.load(trained)['meta']['cfg'], '.py')
+    cfg = Config.fromstring(
+        torch.load(trained, weights_only=False)['meta']['cfg'], '.py'
+    )
     cfg.merge_from_dict(dict(resume=True, work_dir=str(tmp_path / 'resumed')))
     cfg.merge_from_dict(dict(experiment_name=str(tmp_path).replace('/', '_')))
     cfg.merge_from_dict(overrides)
@@ -559,7 +561,7 @@ def test_tools_read_data_alone_and_find_the_newest_file(tmp_path):
     )
     assert f"names '', so the run goes on from {tmp_path}/run/epoch_1" in said
     assert (tmp_path / 'run' / 'last_checkpoint').read_text().endswith('epoch_2.pth')
-    checkpoint = torch.load(tmp_path / 'run' / 'epoch_2.pth')
+    checkpoint = load_checkpoint(tmp_path / 'run' / 'epoch_2.pth')
     assert len(checkpoint['message_hub']['log_scalars']['train/loss'].data[0]) == 8
     checkpoint['evil'] = Calls(os.mkdir, str(done))
     torch.save(checkpoint, tmp_path / 'evil.pth')
