@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner import checkpoint as mmengine_checkpoint
@@ -515,9 +516,10 @@ def safe_cfg(tmp_path, resume=None, **cfg):
 def test_a_run_of_any_config_is_safe(safe_loading, tmp_path):
     ours = 'luminet_mm.SafeCheckpointHook'
     assert safe_cfg(tmp_path).default_hooks.checkpoint == dict(type=ours, interval=1)
-    hooks = dict(checkpoint=dict(type='CheckpointHook', interval=7, save_best='auto'))
-    cfg = safe_cfg(tmp_path, default_hooks=hooks)
-    assert cfg.default_hooks.checkpoint == dict(type=ours, interval=7, save_best='auto')
+    for kind in ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook):
+        hooks = dict(checkpoint=dict(type=kind, interval=7, save_best='auto'))
+        hook = safe_cfg(tmp_path, default_hooks=hooks).default_hooks.checkpoint
+        assert hook == dict(type=ours, interval=7, save_best='auto')
     for hook in (None, dict(type='Other')):
         cfg = safe_cfg(tmp_path, default_hooks=dict(checkpoint=hook))
         assert cfg.default_hooks.checkpoint == hook
