@@ -26,7 +26,6 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import barrier, is_main_process
 from mmengine.fileio import get
-from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import checkpoint as mmengine_checkpoint
@@ -137,8 +136,10 @@ def use_safe_checkpoints(cfg: Config, resume: Optional[str] = None) -> None:
     hooks.update(cfg.get('default_hooks') or {})
     cfg.default_hooks = hooks
     hook = cfg.default_hooks.checkpoint
-    if hook and hook.type in (CheckpointHook, 'CheckpointHook'):
-        hook.type = 'luminet_mm.SafeCheckpointHook'
+    if isinstance(hook, dict):
+        kind = getattr(hook.get('type'), '__name__', hook.get('type'))
+        if str(kind).split('.')[-1] == 'CheckpointHook':  # of whichever scope
+            hook.type = 'luminet_mm.SafeCheckpointHook'
     if resume is None and cfg.get('resume') and not cfg.get('load_from'):
         resume = 'auto'
     if resume == 'auto':
@@ -178,8 +179,8 @@ def find_resumable(work_dir: str) -> Optional[str]:
             return path
         if {'meta', 'message_hub', 'optimizer'} <= set(checkpoint):
             print_log(
-                f'{note} names {last or "nothing"!r}, so the run goes on from {path}, '
-                'the newest checkpoint that can be read',
+                f'{note} names {last!r}, so the run goes on from {path}, the newest '
+                'checkpoint that can be read',
                 logger='current',
                 level=logging.WARNING,
             )
