@@ -84,7 +84,7 @@ def _read(path: str, key: str) -> Config:
         ]
         raise ValueError(
             f'{key}={path!r} cannot be read: {type(error).__name__}'
-            f'{"".join(places[-1:])}: {error}'
+            f'{"".join(places[-1:])}: {error.__cause__ or error}'
         ) from None
 
 
