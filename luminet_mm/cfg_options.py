@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import FlexibleRunner, Runner
 
 from .checks import nearest
-from .config import load_cfg, load_model_cfg, named_models
+from .config import load_cfg, load_inline_cfg, named_models
 
 # What of a config mmengine's runners, or our tools, read.
 RUN_KEYS = {
@@ -170,9 +170,9 @@ def _override(path: str, plain: Config, options: dict, variables: dict) -> Confi
     for key, model in named_models(cfg):
         if variables and osp.isfile(model.get('cfg_path', '')):
             with _assigning({}):
-                usual = load_model_cfg(model, key)
+                usual = load_inline_cfg(cfg, model, key)
             with _assigning(variables):
-                other = load_model_cfg(model, key)
+                other = load_inline_cfg(cfg, model, key)
             if other != usual:
                 model.update(other, _delete_=True)  # of what the name stands for
     return cfg

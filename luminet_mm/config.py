@@ -88,7 +88,9 @@ def _read(path: str, key: str) -> Config:
         ) from None
 
 
-def load_model_cfg(model: Union[dict, ConfigDict], key: str) -> ConfigDict:
+def load_model_cfg(
+    model: Union[dict, ConfigDict], key: str, trained: bool = False
+) -> ConfigDict:
     """Resolve a ``cfg_path`` and merge what stands beside it.
 
     Args:
@@ -97,6 +99,9 @@ def load_model_cfg(model: Union[dict, ConfigDict], key: str) -> ConfigDict:
             Overrides are merged as mmengine merges a child config, ``_delete_``
             included.
         key (str): The config key that holds ``model``, for error messages.
+        trained (bool): Whether the model starts from the weights that its file names
+            as ``load_from``, as it would alone: they are put into its ``init_cfg``.
+            Defaults to False.
 
     Returns:
         ConfigDict: The model's config, ready for ``MODELS.build``. One that came
@@ -131,6 +136,12 @@ def load_model_cfg(model: Union[dict, ConfigDict], key: str) -> ConfigDict:
     if whole.get('default_scope'):
         resolved.model.setdefault('_scope_', whole.default_scope)
     resolved.merge_from_dict(dict(model=model))
+    if trained and whole.get('load_from'):
+        inits = resolved.model.get('init_cfg') or []
+        # mmengine does this one last, after what the model's parts start from
+        pretrained = dict(type='Pretrained', checkpoint=whole.load_from)
+        inits = [inits] if isinstance(inits, dict) else inits
+        resolved.model.init_cfg = [*inits, pretrained]
     return resolved.model
 
 
@@ -141,26 +152,31 @@ def load_whole_cfg(cfg: Config) -> Config:
         cfg (Config): The run's config.
 
     Returns:
-        Config: One of the same run that needs no other config file. Weights that came
-        with a name are named: those of the model zoo by ``teacher_ckpt``; those that
-        the ``load_from`` of a student's or peer's file says, where the run has none, by
-        ``init_cfg``.
+        Config: One of the same run that needs no other config file.
     """
     cfg = copy.deepcopy(cfg)
     _name_zoo_ckpts(cfg)
     for key, model in named_models(cfg):
-        whole = load_model_cfg(model, key)
-        if 'cfg_path' in model and 'teacher' not in key and not cfg.get('load_from'):
-            weights = load_cfg(model.cfg_path, f'{key}.cfg_path').get('load_from')
-            if weights:
-                inits = whole.get('init_cfg') or []
-                # mmengine does this last, after whatever the parts start from
-                pretrained = ConfigDict(type='Pretrained', checkpoint=weights)
-                inits = [inits] if isinstance(inits, dict) else list(inits)
-                whole.init_cfg = [*inits, pretrained]
-        model.clear()
-        model.update(whole)
+        if 'cfg_path' in model:
+            whole = load_inline_cfg(cfg, model, key, trained='teacher' not in key)
+            model.clear()
+            model.update(whole)
     return cfg
+
+
+def load_inline_cfg(
+    cfg: Config, model: ConfigDict, key: str, trained: bool = False
+) -> ConfigDict:
+    """The config of a distiller's model as it can stand in the run's.
+
+    As :func:`load_model_cfg`, but where the run has a ``data_preprocessor``, which
+    comes before that of the student's file, the student has none.
+    """
+    whole = load_model_cfg(model, key, trained)
+    of_run = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')
+    if key == 'model.student' and of_run and 'data_preprocessor' not in model:
+        whole.pop('data_preprocessor', None)
+    return whole
 
 
 def named_models(cfg: Config) -> Iterator[Tuple[str, ConfigDict]]:

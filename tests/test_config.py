@@ -85,14 +85,37 @@ def test_whole_config_names_no_file(tmp_path):
     assert whole.model.student.pop('init_cfg') == [pretrained]
     assert whole.model.student == load_model_cfg(named['student'], 'k')
 
-    # the run's own weights come after those, so the file's are not asked for
-    cfg.load_from = 'run.pth'
-    assert 'init_cfg' not in load_whole_cfg(cfg).model.student
     plain = Config(dict(model=dict(type='FasterRCNN')))
     assert load_whole_cfg(plain).model == plain.model
 
     one = dict(named, teacher=dict(cfg_path=ZOO), teacher_ckpt=None)
     assert load_whole_cfg(Config(dict(model=one))).model.teacher_ckpt == ZOO
+
+
+def test_a_trained_model_starts_from_its_files_weights(tmp_path):
+    path = tmp_path / 'own.py'
+    path.write_text(f"_base_ = '{ZOO}'\nload_from = 'coco.pth'\n")
+    first = dict(type='Normal', layer='Linear')
+    model = dict(cfg_path=str(path), init_cfg=first)
+    assert load_model_cfg(model, 'k').init_cfg == first
+    trained = load_model_cfg(model, 'k', trained=True)
+    last = dict(type='Pretrained', checkpoint='coco.pth')
+    assert trained.init_cfg == [first, last]
+    assert 'init_cfg' not in load_model_cfg(dict(cfg_path=ZOO), 'k', trained=True)
+
+
+def test_whole_config_leaves_the_preprocessor_to_the_run():
+    """The run's comes before that of a student's file; a teacher has its own."""
+    mine = dict(type='DetDataPreprocessor', mean=[1.0], std=[2.0])
+    student, teacher = dict(cfg_path=ZOO), dict(cfg_path=ZOO)
+    for of_run in (dict(data_preprocessor=mine), {}):
+        model = dict(student=student, teacher=teacher)
+        whole = load_whole_cfg(Config(dict(model=model, **of_run))).model
+        assert ('data_preprocessor' in whole.student) == (not of_run)
+        assert 'data_preprocessor' in whole.teacher
+        model = dict(model, student=dict(student, data_preprocessor=dict(mean=[3.0])))
+        whole = load_whole_cfg(Config(dict(model=model, **of_run))).model
+        assert whole.student.data_preprocessor.mean == [3.0]
 
 
 def test_whole_config_of_peers(tmp_path):

@@ -78,8 +78,14 @@ def test_the_work_dirs_config_is_whole(tmp_path):
     Runner.from_cfg(cfg).train()
     assert losses(tmp_path / 'runner') == trained
 
-    # a test leaves it whole, and needs no teacher
-    call('test.py', whole, work_dir / 'epoch_1.pth', '--work-dir', work_dir)
+    # neither a test nor a resumed training changes it
+    ckpt = work_dir / 'epoch_1.pth'
+    call('test.py', whole, ckpt, '--work-dir', work_dir)
+    assert Config.fromfile(whole).get('load_from') is None
+    options = ['--work-dir', work_dir, '--resume', ckpt, '--cfg-options']
+    call('train.py', whole, *options, 'experiment_name=resumed')
+    kept = Config.fromfile(whole)
+    assert (kept.get('load_from'), kept.get('resume')) == (None, False)
     assert 'cfg_path' not in whole.read_text()
 
 
