@@ -77,14 +77,16 @@ def _read(path: str, key: str) -> Config:
     try:
         return Config.fromfile(path)
     except Exception as error:  # a config may hold any mistake that Python knows
-        places = [
-            f' in line {frame.lineno} of {frame.filename}'
-            for frame in traceback.extract_tb(error.__traceback__)
-            if frame.name == '<module>'
-        ]
+        place = ''
+        for frame, line in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_name == '<module>':
+                place = f' in line {line} of {frame.f_code.co_filename}'
+            elif isinstance(error, SyntaxError) and 'filename' in frame.f_locals:
+                if frame.f_globals['__name__'] == Config.__module__:
+                    place = f' in {frame.f_locals["filename"]}'  # maybe of a base
         raise ValueError(
-            f'{key}={path!r} cannot be read: {type(error).__name__}'
-            f'{"".join(places[-1:])}: {error.__cause__ or error}'
+            f'{key}={path!r} cannot be read: {type(error).__name__}{place}: '
+            f'{error.__cause__ or error}'
         ) from None
 
 

@@ -44,12 +44,18 @@ def test_users_own_file(tmp_path):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('a = [1,\n', r"k='.*own.py' cannot be read: SyntaxError: .*line 1"),
+        (
+            'a = [1,\n',
+            r"k='.*own.py' cannot be read: SyntaxError in .*own.py: .*line 1",
+        ),
+        ("_base_ = 'base.py'\n", r'SyntaxError in .*base.py: .*line 2'),
+        ("custom_imports = dict(imports='no_module')\n", 'ImportError: .*no_module'),
         ("_base_ = 'none.py'\n", r'FileNotFoundError: .*none.py'),
         ('a = 1\nb = c\n', r"NameError in line 2 of .*own.py: name 'c' is not defined"),
     ],
 )
 def test_mistakes_in_a_file_are_one_line(text, message, tmp_path):
+    (tmp_path / 'base.py').write_text('a = 1\nb = (\n')
     path = tmp_path / 'own.py'
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
