@@ -1,0 +1,2 @@
+"""Situations of public bug reports: not wrong, so they must work."""
+SITUATIONS = []
