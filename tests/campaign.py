@@ -72,6 +72,8 @@ def judge(entry: Input, folder: Path) -> Answer:
             return Answer('silent', f'wrong: {error}')
         return Answer('unclear', f'AssertionError: {error}')
     except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and not error.code:
+            return Answer('silent', printed.getvalue())
         # argparse and the scripts print what is wrong, then end with a number
         code = getattr(error, 'code', None)
         text = printed.getvalue()[-3000:] if isinstance(code, int) else str(error)
@@ -92,13 +94,11 @@ def judge(entry: Input, folder: Path) -> Answer:
 
 @contextlib.contextmanager
 def recorded(messages: List[str]):
-    """Collect the warnings of all loggers."""
-    handle = logging.Logger.handle
+    """Collect the warnings of all loggers, which print nothing meanwhile."""
 
     def record(logger, rec):
         if rec.levelno >= logging.WARNING:
             messages.append(rec.getMessage())
-        handle(logger, rec)
 
     with mock.patch.object(logging.Logger, 'handle', record):
         with warnings.catch_warnings(record=True) as caught:
@@ -119,8 +119,8 @@ def main(words: Iterable[str]) -> None:
             answer = judge(entry, Path(folder).resolve())
         counts.setdefault(entry.kind, Counter())[answer.verdict] += 1
         if answer.verdict != 'clear':
-            text = ' '.join(answer.text.split())[:300]
-            rest.append(f'{answer.verdict}: {entry.kind}: {entry.name}: {text}')
+            said = ' '.join(answer.text.split())[:200] * (answer.verdict != 'silent')
+            rest.append(f'{answer.verdict}: {entry.kind}: {entry.name}: {said}')
     counts['all'] = sum(counts.values(), Counter())
     print('| kind | tried |', ' | '.join(VERDICTS), '|')
     print('|---' * (2 + len(VERDICTS)) + '|')

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import RUNNERS, init_default_scope
+from mmengine.runner import Runner
 from tiny import (
     classification_run,
     classifier,
@@ -79,7 +80,6 @@ def distilled(family='classifier', **changes):
         teacher=make(),
         teacher_ckpt=weights(make),
         distill_losses=dict(loss_kd=KD),
-        # a batch of one is all that a build is tried with
         accelerate_teacher=False,
     )
     if changes.get('type') == 'luminet_mm.MutualDistiller':
@@ -268,15 +268,27 @@ def log(work_dir, metric, value):
 class LossThatBreaks(torch.nn.Module):
     """A loss that has another value from its fifth call on."""
 
-    def __init__(self, value=float('nan')):
+    def __init__(self, value='nan'):
         super().__init__()
-        self.value = value
+        self.value = float(value)
         self.calls = 0
 
     def forward(self, preds_S, preds_T):
         self.calls += 1
         loss = (preds_S - preds_T).square().mean()
         return loss * self.value if self.calls > 4 else loss
+
+
+@RUNNERS.register_module(force=True)
+class RunnerThatIsSeen(Runner):
+    """A runner that counts how many were made."""
+
+    seen = 0
+
+    @classmethod
+    def from_cfg(cls, cfg):
+        cls.seen += 1
+        return super().from_cfg(cfg)
 
 
 def hook(**cfg):
