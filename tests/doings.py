@@ -106,8 +106,7 @@ def distil(family='classifier', batch=None, **changes):
 
 def distil_with(loss, **changes):
     """:func:`distil` with other settings of its only loss."""
-    family = 'faster_rcnn' if loss.get('type') == 'luminet_mm.BoxLoss' else 'classifier'
-    return distil(family, distill_losses=dict(loss_x=loss), **changes)
+    return distil(distill_losses=dict(loss_x=loss), **changes)
 
 
 def run_cfg(folder, family='classifier', model=None, **changes):

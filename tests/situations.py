@@ -13,10 +13,13 @@ import torch
 from bad_inputs import Input
 from doings import KD, distil, run_cfg, script, tool, train, weights
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmengine.runner.checkpoint import CheckpointLoader
 from tiny import (
     cascade_rcnn,
     classifier,
+    dense,
+    detection_batch,
     faster_rcnn,
     image_batch,
     mask_rcnn,
@@ -146,6 +149,27 @@ def a_multi_label_classifier(folder):
         assert 'sigmoid' in str(error) or 'label' in str(error), error
         return
     raise AssertionError('the softmax of independent sigmoids is compared')
+
+
+@situation()
+def a_head_whose_maps_are_probabilities(folder):
+    """TOOD's: its logits are compared, or it is refused by name."""
+
+    def make():
+        head = dict(num_classes=3, in_channels=32, feat_channels=32, stacked_convs=2)
+        cfg_path = 'mmdet::tood/tood_r50_fpn_1x_coco.py'
+        return {**dense('atss'), 'cfg_path': cfg_path, 'bbox_head': head}
+
+    MessageHub.get_current_instance().update_info('epoch', 0)
+    try:
+        model, _ = distil(
+            'retinanet', student=make(), teacher=make(), teacher_ckpt=weights_of(make)
+        )
+    except ValueError as error:
+        assert 'TOOD' in str(error), error
+        return
+    rows, taught = model.look(**model.data_preprocessor(detection_batch(), False))
+    assert taught[:, :-1].min() < 0, 'the logit of an unlikely class is below 0'
 
 
 @situation()
