@@ -35,6 +35,7 @@ from doings import (
 from tiny import cascade_rcnn, classifier, dense, faster_rcnn, image_batch
 
 from luminet_mm import registry
+from luminet_mm.config import check_run
 
 nan, inf = float('nan'), float('inf')
 
@@ -150,7 +151,7 @@ def misspelt(name: str) -> str:
     return name[:middle] + name[middle + 1] + name[middle] + name[middle + 2 :]
 
 
-def generate(title, key, cls, use):
+def generate(title, key, cls, use, show):
     """The wrong values and the misspelt names of all settings of a class.
 
     Args:
@@ -158,16 +159,18 @@ def generate(title, key, cls, use):
         key (str): Config key that holds the settings.
         cls (type): The class.
         use (Callable): Given settings.
+        show (Callable): How a message shows a wrong value.
     """
     add, misspell = kind(f'settings of {title}'), kind(f'misspelt settings of {title}')
     for name, parameter in settings(cls).items():
         values, right = wrong_values(name, parameter)
         for value in values:
-            words = (f'{key}.{name}', shown(value), right)
+            words = (f'{key}.{name}', show(value), right)
             add(f'{cls.__name__}.{name}={value!r}', words, use, **{name: value})
         wrong = misspelt(name)
         if wrong != name:
-            words = (key, repr(wrong), repr(name))
+            # of a data set upstream tells, which knows no nearest name
+            words = (key, repr(wrong), '' if show is type_of else repr(name))
             misspell(f'{cls.__name__}.{wrong}', words, use, **{wrong: OMIT})
 
 
@@ -176,6 +179,11 @@ def shown(value) -> str:
     if isinstance(value, list) and value:
         return repr(value[0])
     return '' if value in ('', [], {}) else repr(value)
+
+
+def type_of(value) -> str:
+    """How a message shows what may be a whole data set."""
+    return type(value).__name__
 
 
 def use_loss(cls, **setting):
@@ -193,8 +201,12 @@ def use_source(cls, **setting):
     distil(source=dict(type=cls, **plain(setting)))
 
 
-def use_hook(cls, **setting):
-    doings.hook(type=f'luminet_mm.{cls}', **plain(setting))
+def use_hook(folder, cls, **setting):
+    hook = dict(type=f'luminet_mm.{cls}', **plain(setting))
+    cfg = doings.run_cfg(folder)
+    cfg.custom_hooks = [hook]
+    check_run(cfg, 'train')
+    doings.hook(**hook)
 
 
 def use_distiller(cls, **setting):
@@ -235,7 +247,8 @@ KINDS = (
 )
 for title, key, of, package, use in KINDS:
     for name, cls in members(of, package).items():
-        generate(title, key.format(name), cls, partial(use, cls=name))
+        show = type_of if title == 'data sets' else shown
+        generate(title, key.format(name), cls, partial(use, cls=name), show)
 
 # ----------------------------------------------------------------- wrong containers
 LOSSES = 'model.distill_losses'
@@ -422,7 +435,7 @@ for role in ('student', 'teacher'):
         )
     add(
         f'{role}.cfg_pth',
-        f"model.{role} & 'cfg_pth' & 'cfg_path'",
+        f"model.{role} & 'cfg_pth' & cfg_path",
         distil,
         **{role: dict(cfg_pth='mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py')},
     )
@@ -434,6 +447,20 @@ for role in ('student', 'teacher'):
             'faster_rcnn',
             **{role: faster_rcnn(**{wrong: dict(type='X')})},
         )
+    for wrong, right in (
+        ('backbone.dpeth', 'depth'),
+        ('backbone.base_chanels', 'base_channels'),
+        ('head.num_clases', 'num_classes'),
+        ('head.los', 'loss'),
+        ('head.loss.loss_weigth', 'loss_weight'),
+        ('data_preprocessor.tu_rgb', 'to_rgb'),
+    ):
+        part, name = wrong.rsplit('.', 1)
+        change = {name: 1}
+        for outer in reversed(part.split('.')):
+            change = {outer: change}
+        words = f"model.{role}.{part} & {name} & '{right}'"
+        add(f'{role}.{wrong}', words, distil, **{role: classifier(**change)})
 for wrong, right in (
     ('luminet_mm.LumientLoss', 'LuminetLoss'),
     ('luminet_mm.KdLoss', 'KDLoss'),
@@ -1288,7 +1315,7 @@ SEEDS, CURVES = 'analysis_tools/compare_seeds.py', 'analysis_tools/draw_curves.p
 for name, arguments, words in (
     ('no folder', [SEEDS, 'none'], 'none & no such'),
     ('an empty folder', [SEEDS, '.'], 'SEED/NAME'),
-    ('a file', [SEEDS, weights()], 'folder'),
+    ('a file', [SEEDS, weights()], 'no such folder'),
     ('no such name', [SEEDS, 'logs', '--names', 'kdd'], "kdd & 'kd'"),
     ('no such baseline', [SEEDS, 'logs', '--baseline', 'kdd'], "kdd & 'kd'"),
     (
@@ -1297,7 +1324,11 @@ for name, arguments, words in (
         'accuracy/top & accuracy/top1',
     ),
     ('a test with a curve', [SEEDS, 'logs', '--test', '--curve', 'x.svg'], '--curve'),
-    ('a curve of no format', [SEEDS, 'logs', '--curve', 'x.xyz'], 'x.xyz'),
+    (
+        'a curve of no format',
+        [SEEDS, 'logs', '--curve', 'x.xyz', '--metrics', 'accuracy/top1'],
+        'xyz & png',
+    ),
     ('no log', [CURVES, 'out.svg', 'none'], 'none'),
     (
         'no such metric',
@@ -1312,7 +1343,7 @@ for name, arguments, words in (
     (
         'a format that is none',
         [CURVES, 'o.xyz', 'logs/0/kd', '--metric', 'accuracy/top1'],
-        'o.xyz',
+        'xyz & png',
     ),
     (
         'no folder for it',
@@ -1322,7 +1353,6 @@ for name, arguments, words in (
 ):
     add(f'{arguments[0].split("/")[1]}: {name}', words, with_logs, *arguments)
 for name, arguments, words in (
-    ('draw_detections.py', [weights(), '--out', 'x.png'], 'missing'),
     ('draw_detections.py', ['none.pth', '--out', 'x.png'], 'none.pth & no such'),
     (
         'draw_detections.py',
@@ -1336,7 +1366,6 @@ for name, arguments, words in (
     ('draw_perception.py', [weights(), '--max-rows', '0'], 'max-rows & 0'),
     ('draw_perception.py', [weights(), '--out', 'x.xyz'], 'x.xyz'),
     ('draw_perception.py', [weights(), '--before', 'none.pth'], 'none.pth & no such'),
-    ('draw_perception.py', [weights(faster_rcnn), '--out', 'x.png'], 'missing'),
 ):
     add(
         f'{name} {" ".join(arguments[:1] and [a for a in arguments if "/" not in a])}',

@@ -271,13 +271,13 @@ def test_is_upstreams_preprocessor_for_a_plain_classifier():
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
-        (dict(padding=-1), r'data_preprocessor\.padding=-1 must be a number of pixels'),
+        (dict(padding=-1), r'data_preprocessor\.padding=-1 must be an integer'),
         (dict(padding=0.5), r'data_preprocessor\.padding=0\.5 must be'),
-        (dict(flip_prob=1.5), r'data_preprocessor\.flip_prob=1\.5 must be a prob'),
+        (dict(flip_prob=1.5), r'data_preprocessor\.flip_prob=1\.5 must be a finite'),
     ],
 )
 def test_wrong_argument(kwargs, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         CropFlipDataPreprocessor(**kwargs)
 
 
