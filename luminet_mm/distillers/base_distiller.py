@@ -57,6 +57,8 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
     ) -> None:
         check_number('model.warmup', warmup, at_least=0, integer=True)
         check_boolean('model.warmup_by_epoch', warmup_by_epoch)
+        if data_preprocessor is not None:
+            check_type('model.data_preprocessor', data_preprocessor, dict, 'a dict')
         built, pixels_from = build_model(
             student, 'model.student', data_preprocessor, run_decides=True
         )
@@ -351,7 +353,7 @@ def _build_loss(name: str, cfg: dict) -> nn.Module:
     check_type(key, cfg, dict, "a dict with the loss's type")
     cfg = dict(cfg)
     compares = cfg.pop('compares', None)
-    if 'loss' not in name:
+    if 'loss' not in str(name):
         raise ValueError(
             f"{key}: the name must contain 'loss', or mmengine only logs its value and "
             'does not train with it'
@@ -360,16 +362,7 @@ def _build_loss(name: str, cfg: dict) -> nn.Module:
         raise ValueError(
             f"{key}: take another name, without a dot; 'loss' is the total of all"
         )
-    try:
-        cls = find_class(cfg)
-        if cls is None:
-            raise KeyError('no registry of models has it')
-    except (KeyError, ImportError) as error:
-        raise ValueError(
-            f'{key}.type={cfg.get("type")!r} is not a registered loss; '
-            "luminet_mm's own are written 'luminet_mm.LuminetLoss', those of other "
-            f"packages 'mmrazor.DKDLoss'. {error}"
-        ) from error
+    cls = find_class(cfg, key)
     check_arguments(key, cls, cfg)
     with place(key):
         loss = MODELS.build(cfg)

@@ -169,6 +169,12 @@ class LogitLoss(nn.Module, metaclass=ABCMeta):
         if self._looked or self.compares != 'logits' or len(preds_T) < 2:
             return
         self._looked = True
+        if not preds_T.float().square().isfinite().all():
+            self._warn_once(
+                "the teacher's logits of the first batch are not finite, or so large "
+                'that their squares are not; check its weights and the pixels that it '
+                'is given, or train without --amp'
+            )
         if (preds_T == preds_T[:1]).all():
             self._warn_once(
                 'the teacher gives every sample of the first batch the same logits, '

@@ -466,6 +466,18 @@ def test_statistics_of_several_processes_need_no_second_sample(
 
 
 @every_loss
+@pytest.mark.parametrize('wrong', [float('nan'), float('-inf'), 1e20])
+def test_a_teacher_whose_logits_overflow_is_told_once(module, wrong, preds, warnings):
+    z_S, z_T, labels = preds
+    z_T[2, 1] = wrong
+    loss = module()
+    for _ in range(2):
+        loss(z_S, z_T, gt_labels=labels)
+    told = [text for text in warnings if 'not finite, or so large' in text]
+    assert len(told) == (module is not BoxLoss)
+
+
+@every_loss
 def test_a_teacher_that_says_always_the_same_is_told_once(module, preds, warnings):
     z_S, z_T, labels = preds
     same = z_T[:1].expand(6, 4)
