@@ -236,7 +236,8 @@ def test_distils(kind, tmp_path):
     model = distiller(student, teacher, save_weights(teacher, tmp_path / 'teacher.pth'))
     data = model.data_preprocessor(image_batch(), True)
     state = torch.get_rng_state()
-    inputs = model.teachers[0].prepare_inputs(data['inputs'], data['data_samples'])
+    (built,) = model.build_teachers()
+    inputs = built.prepare_inputs(data['inputs'], data['data_samples'])
     assert torch.equal(torch.get_rng_state(), state)
     assert inputs.shape == data['inputs'].shape
     assert model.loss(**data)['loss_luminet'] > 0

@@ -91,6 +91,7 @@ def main() -> None:
             f'{args.config}: model is a {type(model).__name__}, and only a '
             'LogitDistiller has a teacher; name the config of a distillation'
         )
+    model.build_teachers()
     dataset = runner.build_dataloader(cfg.test_dataloader).dataset
     indices = np.linspace(0, len(dataset) - 1, args.num_images).astype(int).tolist()
     infos = [dataset.get_data_info(index) for index in indices]
