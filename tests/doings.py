@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import os.path as osp
+import re
 import runpy
 import signal
 import subprocess
@@ -176,7 +177,9 @@ def script(name, *arguments, **env):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     if process.returncode:
-        raise SystemExit(printed)
+        # a traceback ends with what is wrong, and torchrun's own follows
+        errors = re.findall(r'(?m)^(?:\[\w+\]: *)?\w*Error: .*', printed)
+        raise SystemExit(errors[0] if errors else printed)
     return printed
 
 

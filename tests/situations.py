@@ -10,7 +10,7 @@ import shutil
 
 import doings
 import torch
-from bad_inputs import Input
+from bad_inputs import Input, tinyimagenet
 from doings import KD, distil, run_cfg, script, tool, train, weights
 from mmengine.config import Config
 from mmengine.logging import MessageHub
@@ -314,6 +314,15 @@ def the_student_loads_where_it_is_plain(folder):
     train(folder)
     state = load(folder / 'run' / 'epoch_2.pth')['state_dict']
     doings.MODELS.build(classifier()).load_state_dict(state, strict=True)
+
+
+@situation()
+def a_conversion_that_was_cut_off(folder):
+    """What it left behind is no part of the new set."""
+    old = 'sets/out.unfinished/train/n99/old.png'
+    doings.file(folder, old, doings.picture())
+    tinyimagenet(folder)
+    assert {path.name for path in (folder / 'sets/out/train').iterdir()} == {'n01'}
 
 
 # --------------------------------------------------------------- kills and resuming
