@@ -895,7 +895,7 @@ add(
 )
 add(
     'batches of one',
-    'loss_x & batch',
+    'LuminetLoss & a batch of one',
     distil,
     batch=image_batch(1),
     distill_losses=dict(loss_x=dict(type='luminet_mm.LuminetLoss')),
@@ -909,7 +909,7 @@ add(
 )
 add(
     'a teacher of constant logits',
-    'teacher & logits & equal',
+    'teacher & the same logits',
     teach_from,
     content=tensors(lambda k, v: v * 0 if k.startswith('head') else v),
 )

@@ -82,20 +82,22 @@ def find_class(cfg: dict, key: str, scope: Optional[str] = None) -> Any:
     kind = cfg.get('type')
     if callable(kind):
         return kind
-    why = ''
+    hint = ''
     if isinstance(kind, str):
+        known = {f'luminet_mm.{name}' for name in MODELS.module_dict}
         try:
             with MODELS.switch_scope_and_registry(cfg.get('_scope_', scope)) as found:
                 cls = found.get(kind)
+                known.update(found.module_dict)
         except (ImportError, KeyError) as error:  # of the package of a scope
-            cls, why = None, f'. {error}'
+            cls, hint = None, f'. {error}'
         if cls is not None:
             return cls
-        own = [f'luminet_mm.{name}' for name in MODELS.module_dict]
-        why = nearest(kind, [*own, *found.module_dict]) + why
+        hint = nearest(kind, known) + hint
     raise ValueError(
-        f"{key}.type={kind!r} is in no registry of models{why}; luminet_mm's own are "
-        "written 'luminet_mm.LuminetLoss', those of other packages 'mmrazor.DKDLoss'"
+        f"{key}.type={kind!r} is not a registered model or loss{hint}; luminet_mm's "
+        "own are written 'luminet_mm.LuminetLoss', those of other packages "
+        "'mmrazor.DKDLoss'"
     )
 
 

@@ -1,3 +1,4 @@
+import copy
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Iterator, List, Optional, Tuple
@@ -192,6 +193,12 @@ class TwoStageSource(LogitSource):
             extractor,
             getattr(model, 'rpn_head', None),
         )
+
+    def for_one(self, role: str) -> 'TwoStageSource':
+        stage = getattr(self, f'{role}_stage')
+        both = copy.copy(self)
+        both.student_stage = both.teacher_stage = stage
+        return both
 
     @contextmanager
     def observe(self, student: BaseModel, data_samples: list) -> Iterator[RoIRows]:
