@@ -221,9 +221,11 @@ def check_run(cfg: Config, mode: str) -> None:
     for key, known in LOOSE_KEYS.items():
         check_names(key, cfg.get(key) or {}, known)
     for key, hook in _hooks(cfg):
-        cls = HOOKS.get(hook['type'])
+        scope = hook.get('_scope_', cfg.get('default_scope'))
+        with HOOKS.switch_scope_and_registry(scope) as registry:
+            cls = registry.get(hook['type'])
         if cls is not None:
-            check_arguments(key, cls, hook, ('priority',))
+            check_arguments(key, cls, hook, ('priority', '_scope_'))
     try:
         os.makedirs(cfg.work_dir, exist_ok=True)
     except OSError as error:

@@ -322,7 +322,7 @@ for role in ('student', 'teacher'):
         ('mmdet::faster-rcnn_r50_fpn_1x_coco.py', 'mmdet & no such config'),
         ('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coc.py', 'no such config'),
         ('mdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', "'mdet' & 'mmdet'"),
-        ('mmpretrain::_base_/default_runtime.py', 'defines no `model`'),
+        ('mmpretrain::_base_/default_runtime.py', 'defines no & `model`'),
     ):
         add(
             f'{role}.cfg_path={path!r}',
@@ -1100,6 +1100,7 @@ add = kind('options worth a warning', 'warning')
 add('load_from of another model', 'backbone', load_other)
 
 # -------------------------------------------------------------- scripts and converters
+RESNET56 = doings.ROOT + '/configs/cifar100/resnet56.py'
 add = kind('scripts')
 for name, arguments, env, words in (
     ('PORT=0', (), dict(PORT=0), 'PORT=0'),
@@ -1172,14 +1173,13 @@ add(
     'GPUS=two',
     script,
     'train_chain.sh',
-    'none.py',
+    RESNET56,
     GPUS='two',
 )
 
 IMAGENET = 'dataset_converters/tinyimagenet2folders.py'
 DIGITS = 'dataset_converters/digits2coco.py'
 MDISTILLER = 'model_converters/mdistiller2mmpretrain.py'
-RESNET56 = doings.ROOT + '/configs/cifar100/resnet56.py'
 
 
 def digits(folder, *arguments):

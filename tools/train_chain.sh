@@ -36,6 +36,10 @@ for config in "${configs[@]}"; do
             "work dir, so the second would not be trained" >&2
         exit 2
     fi
+    if [[ $config != *::* && ! -f $config ]]; then
+        echo "train_chain.sh: error: $config: no such file" >&2
+        exit 2
+    fi
     names+=("$name")
 done
 for config in "${configs[@]}"; do
@@ -43,7 +47,7 @@ for config in "${configs[@]}"; do
     if [ -n "$work_dir" ]; then
         folder=(--work-dir "$work_dir/$(basename "${config%.*}")")
     fi
-    if [ "${GPUS:-1}" -gt 1 ]; then
+    if [ "${GPUS:-1}" != 1 ]; then
         "$TOOLS/dist_train.sh" "$config" "$GPUS" --resume "${folder[@]}" "${arguments[@]}"
     else
         PYTHONPATH="$TOOLS/..:${PYTHONPATH:-}" python "$TOOLS/train.py" "$config" \
