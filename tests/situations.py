@@ -174,21 +174,18 @@ def a_head_whose_maps_are_probabilities(folder):
 
 @situation()
 def a_teacher_that_cannot_be_made_faster(folder):
-    """VGG's features are a view of maps with their channels last."""
+    """The features of a distilled DeiT are a tuple."""
 
-    def vgg():
-        model = classifier()
+    def deit():
+        model = classifier(backbone=dict(init_cfg=None))
         del model['neck']
-        model['backbone'] = dict(type='VGG', depth=11, num_classes=5)
-        model['head'] = dict(type='ClsHead', loss=dict(type='CrossEntropyLoss'))
-        return model
+        model['backbone'] = dict(
+            type='DistilledVisionTransformer', arch='deit-tiny', img_size=32
+        )
+        head = dict(type='DeiTClsHead', num_classes=5, in_channels=192)
+        return {**model, 'head': head}
 
-    distil(
-        batch=image_batch(2, size=224),
-        teacher=vgg(),
-        teacher_ckpt=weights_of(vgg),
-        accelerate_teacher=True,
-    )
+    distil(teacher=deit(), teacher_ckpt=weights_of(deit), accelerate_teacher=True)
 
 
 @situation()
