@@ -79,7 +79,7 @@ def kind(title: str, answer: str = 'error') -> Callable:
 
 
 # ------------------------------------------------------------------------- settings
-NUMBERS = ('2', None, True, nan, inf, -1, [1], {})
+NUMBERS = ('2', None, True, nan, inf, [1], {})
 WRONG = {
     # of a type's name in a signature: values, and what the message says is right
     'float': (NUMBERS, 'number'),
@@ -88,13 +88,20 @@ WRONG = {
     'str': ((5, None, True, []), ''),
     'dict': (('x', 5, True, None, []), 'dict'),
     'Sequence[float]': (('2', 3, None, [], ['2'], [nan], [0], [True], {}), ''),
+    'Sequence[int]': (('2', 3, None, [], ['2'], [nan], [99], [-1], {}), ''),
     'Dict[str, dict]': (('x', 5, None, [], {}, [dict(type='a')]), 'loss'),
     'Union[dict, List[dict]]': (('x', 5, None, [], {}, ['x'], [None]), ''),
     'Union[str, List[str]]': ((5, True, [], {}, [5], ''), ''),
     'Union[BaseDataset, dict]': (('x', 5, None, [], {}), 'data'),
 }
-# What is wrong for a setting beside the wrong values of its type.
+# What is out of range: -1 for a number, and these. There the message says the range.
 OUT_OF_RANGE = dict(
+    depth=(0, 7),
+    widen_factor=(0,),
+    expand_ratio=(0,),
+    stem_channels=(0,),
+    base_channels=(0,),
+    frozen_stages=(-2, 99),
     reduction=('nonsense', '', 'Mean'),
     rows=('nonsense', ''),
     tau=(0,),
@@ -106,8 +113,12 @@ OUT_OF_RANGE = dict(
     score_thr=(1.5,),
     flip_prob=(1.5,),
 )
+# The settings that may be -1
+SIGNED = ('frozen_stages',)
 # Upstream's own to check
 UPSTREAMS = ('init_cfg', 'norm_cfg', 'kwargs')
+# What a backbone gives its parent
+NO_SETTINGS = ('stem', 'layers')
 
 
 def type_name(annotation) -> Tuple[str, bool]:
@@ -133,16 +144,18 @@ def settings(cls: type) -> Dict[str, inspect.Parameter]:
     return {
         name: parameter
         for name, parameter in found.items()
-        if name not in UPSTREAMS and parameter.kind is not parameter.VAR_POSITIONAL
+        if name not in (*UPSTREAMS, *NO_SETTINGS)
+        and parameter.kind is not parameter.VAR_POSITIONAL
     }
 
 
-def wrong_values(name: str, parameter: inspect.Parameter) -> Tuple[list, str]:
-    """Values that are wrong for a setting, and a word for what is right."""
+def wrong_values(name: str, parameter: inspect.Parameter) -> List[tuple]:
+    """Values that are wrong for a setting, each with a word for what is right."""
     text, optional = type_name(parameter.annotation)
     values, right = WRONG[text]
-    values = [*values, *OUT_OF_RANGE.get(name, ())]
-    return [v for v in values if not (v is None and optional)], right
+    of_type = [(v, right) for v in values if not (v is None and optional)]
+    negative = (-1,) if text in ('int', 'float') and name not in SIGNED else ()
+    return of_type + [(v, '') for v in (*negative, *OUT_OF_RANGE.get(name, ()))]
 
 
 def misspelt(name: str) -> str:
@@ -163,8 +176,7 @@ def generate(title, key, cls, use, show):
     """
     add, misspell = kind(f'settings of {title}'), kind(f'misspelt settings of {title}')
     for name, parameter in settings(cls).items():
-        values, right = wrong_values(name, parameter)
-        for value in values:
+        for value, right in wrong_values(name, parameter):
             words = (f'{key}.{name}', show(value), right)
             add(f'{cls.__name__}.{name}={value!r}', words, use, **{name: value})
         wrong = misspelt(name)
@@ -221,6 +233,16 @@ def use_dataset(cls, **setting):
     doings.dataset(type=f'luminet_mm.{cls}', **plain(setting))
 
 
+def use_backbone(cls, **setting):
+    right = dict(
+        CIFARResNet=dict(depth=8), CIFARVGG=dict(depth=8), WideResNet=dict(depth=10)
+    )
+    setting = {**right.get(cls, {}), **plain(setting)}
+    student = classifier()
+    student['backbone'] = dict(type=f'luminet_mm.{cls}', **setting)
+    distil(student=student)
+
+
 def members(of, package: str) -> Dict[str, type]:
     """The registered classes of a part of this project."""
     of.import_from_location()
@@ -243,6 +265,7 @@ KINDS = (
         'models.data_preprocessors',
         use_preprocessor,
     ),
+    ('backbones', 'backbone', registry.MODELS, 'models.backbones', use_backbone),
     ('data sets', '{}', registry.DATASETS, 'datasets', use_dataset),
 )
 for title, key, of, package, use in KINDS:
