@@ -240,8 +240,7 @@ def use_backbone(cls, **setting):
     setting = {**right.get(cls, {}), **plain(setting)}
     student = classifier()
     student['backbone'] = dict(type=f'luminet_mm.{cls}', **setting)
-    with torch.device('meta'):  # to refuse it takes none of its weights
-        distil(student=student)
+    distil(student=student)
 
 
 def members(of, package: str) -> Dict[str, type]:
