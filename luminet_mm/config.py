@@ -13,8 +13,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.hub import get_config
 
-from .checks import check_names, check_type, nearest
+from .checks import check_arguments, check_names, check_type, nearest
 from .compat import MODULE2PACKAGE
+from .registry import HOOKS
 
 # What the processes of a launcher find in their environment.
 LAUNCHERS = dict(
@@ -224,6 +225,12 @@ def check_run(cfg: Config, mode: str) -> None:
             raise ValueError(f'{cfg.filename} sets no {key}, so there is no {mode}ing')
     for key, known in LOOSE_KEYS.items():
         check_names(key, cfg.get(key) or {}, known)
+    for key, hook in _hooks(cfg):
+        scope = hook.get('_scope_', cfg.get('default_scope'))
+        with HOOKS.switch_scope_and_registry(scope) as registry:
+            cls = registry.get(hook['type'])
+        if cls is not None:
+            check_arguments(key, cls, hook, ('priority', '_scope_'))
     try:
         os.makedirs(cfg.work_dir, exist_ok=True)
     except OSError as error:
@@ -246,3 +253,14 @@ def check_run(cfg: Config, mode: str) -> None:
     count, gpus = int(os.environ.get('LOCAL_WORLD_SIZE', 1)), torch.cuda.device_count()
     if cfg.get('launcher') == 'pytorch' and not on_cpu and count > gpus:
         raise ValueError(f'{count} processes on this machine, and only {gpus} GPUs')
+
+
+def _hooks(cfg: Config) -> Iterator[Tuple[str, dict]]:
+    """Key and config of each hook that a run's config sets with its type."""
+    named = cfg.get('default_hooks') or {}
+    hooks = [(f'default_hooks.{name}', hook) for name, hook in named.items()]
+    others = enumerate(cfg.get('custom_hooks') or ())
+    hooks += [(f'custom_hooks[{index}]', hook) for index, hook in others]
+    for key, hook in hooks:
+        if isinstance(hook, dict) and isinstance(hook.get('type'), str):
+            yield f'{key} ({hook["type"]})', hook

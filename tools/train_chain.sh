@@ -41,6 +41,10 @@ for config in "${configs[@]}"; do
             "work dir, and the second would not be trained" >&2
         exit 2
     fi
+    if [[ $config != *::* && ! -f $config ]]; then
+        echo "train_chain.sh: error: $config: no such file" >&2
+        exit 2
+    fi
     names+="$name "
 done
 for config in "${configs[@]}"; do
