@@ -6,7 +6,10 @@ import math
 from contextlib import contextmanager
 from contextvars import ContextVar
 from numbers import Integral, Real
-from typing import Any, Callable, Iterable, Iterator, Optional, Tuple, Type, Union
+from typing import Any, Callable, Iterable, Iterator, Optional, Set, Tuple, Type, Union
+
+# *args and **kwargs
+UNNAMED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 _PLACE: ContextVar[Optional[str]] = ContextVar('place', default=None)
 
@@ -113,6 +116,18 @@ def check_type(
         raise TypeError(f'{key}={value!r} must be {wanted}')
 
 
+def check_choice(key: str, value: Any, known: Iterable[str]) -> None:
+    """Check a value that is one of a few names.
+
+    Raises:
+        ValueError: If it is none of them, with the nearest where one is like it.
+    """
+    known = tuple(known)
+    if value not in known:
+        hint = nearest(value, known)
+        raise ValueError(f'{key}={value!r} must be one of {known}{hint}')
+
+
 def check_names(key: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Check names against those that there are.
 
@@ -128,8 +143,9 @@ def check_names(key: str, given: Iterable[str], known: Iterable[str]) -> None:
     for name in given:
         if name not in known:
             raise ValueError(
-                f'{key} has no setting {name!r}{nearest(name, known)}; '
-                f'there are {", ".join(known)}'
+                f'{key} has no setting {name!r}{nearest(name, known)}; there are '
+                f'{", ".join(known)}. Where a base config brought it, set '
+                '_delete_=True beside the new settings'
             )
 
 
@@ -149,17 +165,30 @@ def check_arguments(
         ValueError: As :func:`check_names`. Nothing is raised where the outermost
             parent takes any argument.
     """
-    classes = call.__mro__ if inspect.isclass(call) else (call,)
-    known = {'type', *allowed}
-    for cls in classes:
+    known, is_open = arguments_of(call)
+    if not is_open:
+        check_names(key, given, {'type', *allowed, *known})
+
+
+def arguments_of(call: Callable) -> Tuple[Set[str], bool]:
+    """Names of the arguments that a class or function takes.
+
+    Args:
+        call (Callable): As of :func:`check_arguments`.
+
+    Returns:
+        tuple[set[str], bool]: The names, and whether it takes any other, too.
+    """
+    names: Set[str] = set()
+    for cls in call.__mro__ if inspect.isclass(call) else (call,):
         function = vars(cls).get('__init__') if inspect.isclass(cls) else cls
-        if function is None:
+        if function is None or cls is object:
             continue
         parameters = inspect.signature(function).parameters.values()
-        known |= {p.name for p in parameters if p.kind != p.VAR_KEYWORD}
+        names |= {p.name for p in parameters if p.kind not in UNNAMED} - {'self'}
         if all(p.kind != p.VAR_KEYWORD for p in parameters):
-            check_names(key, given, known - {'self', 'args'})
-            return
+            return names, False
+    return names, True
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,13 +1,32 @@
-"""Where a model's config comes from: the model zoo, a file, or inline."""
+"""Where a model's config comes from (the model zoo, a file, or inline), and whether a
+run's config is whole."""
 
+import copy
 import importlib.util
+import os
 import os.path as osp
-from typing import Any, Optional, Union
+import traceback
+from typing import Iterator, Tuple, Union
 
+import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
 from mmengine.hub import get_config
 
+from .checks import check_names
 from .compat import MODULE2PACKAGE
+
+# What the processes of a launcher find in their environment.
+LAUNCHERS = dict(
+    pytorch=('RANK', 'tools/dist_train.sh or torchrun'),
+    slurm=('SLURM_PROCID', 'tools/slurm_train.sh or srun'),
+    mpi=('OMPI_COMM_WORLD_LOCAL_RANK', 'mpirun'),
+)
+# Dicts of which mmengine would ignore a misspelt key.
+LOOSE_KEYS = dict(
+    auto_scale_lr=('enable', 'base_batch_size'),
+    env_cfg=('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'),
+)
 
 
 def load_cfg(cfg_path: str, key: str, pretrained: bool = False) -> Config:
@@ -25,16 +44,17 @@ def load_cfg(cfg_path: str, key: str, pretrained: bool = False) -> Config:
         Config: The whole config.
 
     Raises:
-        ValueError: If there is no such package, config, or pretrained weights.
+        ValueError: If there is no such package, config, or pretrained weights, or the
+            file cannot be read.
     """
     if '::' not in cfg_path:
         if not osp.isfile(cfg_path):
+            problem = 'is a folder' if osp.isdir(cfg_path) else 'no such file'
             raise ValueError(
-                f'{key}={cfg_path!r}: no such file (looked for '
-                f"{osp.abspath(cfg_path)}); give a config file, or 'package::path.py' "
-                'for one of a model zoo'
+                f'{key}={cfg_path!r}: {problem} (looked for {osp.abspath(cfg_path)}); '
+                "give a config file, or 'package::path.py' for one of a model zoo"
             )
-        return Config.fromfile(cfg_path)
+        return _read(cfg_path, key)
 
     package = cfg_path.split('::')[0]
     if package not in MODULE2PACKAGE or importlib.util.find_spec(package) is None:
@@ -52,6 +72,22 @@ def load_cfg(cfg_path: str, key: str, pretrained: bool = False) -> Config:
         ) from error
 
 
+def _read(path: str, key: str) -> Config:
+    """``Config.fromfile``; what is wrong in the file is said in one line."""
+    try:
+        return Config.fromfile(path)
+    except Exception as error:  # a config may hold any mistake that Python knows
+        places = [
+            f' in line {frame.lineno} of {frame.filename}'
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.name == '<module>'
+        ]
+        raise ValueError(
+            f'{key}={path!r} cannot be read: {type(error).__name__}'
+            f'{"".join(places[-1:])}: {error}'
+        ) from None
+
+
 def load_model_cfg(model: Union[dict, ConfigDict], key: str) -> ConfigDict:
     """Resolve a ``cfg_path`` and merge what stands beside it.
 
@@ -64,7 +100,8 @@ def load_model_cfg(model: Union[dict, ConfigDict], key: str) -> ConfigDict:
 
     Returns:
         ConfigDict: The model's config, ready for ``MODELS.build``. One that came
-        from a ``cfg_path`` carries the scope of its own config.
+        from a ``cfg_path`` carries the scope of its own config, its preprocessor, and
+        its ``load_from`` as the weights that it starts from.
 
     Raises:
         TypeError: If ``model`` is not a dict.
@@ -94,37 +131,110 @@ def load_model_cfg(model: Union[dict, ConfigDict], key: str) -> ConfigDict:
         resolved.model.setdefault('data_preprocessor', whole.data_preprocessor)
     if whole.get('default_scope'):
         resolved.model.setdefault('_scope_', whole.default_scope)
+    # a run of this config would start from there; mmengine loads Pretrained last
+    if whole.get('load_from'):
+        init_cfg = resolved.model.get('init_cfg') or []
+        resolved.model.init_cfg = [
+            *([init_cfg] if isinstance(init_cfg, dict) else init_cfg),
+            dict(type='Pretrained', checkpoint=whole.load_from),
+        ]
     resolved.merge_from_dict(dict(model=model))
     return resolved.model
 
 
-def merge_cfg_options(cfg: Config, options: Optional[dict]) -> None:
-    """Merge ``--cfg-options`` into a config.
-
-    As ``Config.merge_from_dict``, but a new ``data_root`` also reaches the places
-    that were made of the old one when the config was parsed: data sets and
-    annotation files of evaluators.
+def load_whole_cfg(cfg: Config) -> Config:
+    """Put the models that a distiller names into a run's config.
 
     Args:
-        cfg (Config): The run's config, changed in place.
-        options (dict, optional): Dotted keys and values.
+        cfg (Config): The run's config.
+
+    Returns:
+        Config: One of the same run that needs no other config file. Weights that came
+        with a name are named: those of the model zoo by ``teacher_ckpt``; those that
+        the ``load_from`` of a student's or peer's file says, where the run has none, by
+        ``init_cfg``.
     """
-    old = cfg.get('data_root')
-    cfg.merge_from_dict(options or {})
-    new = cfg.get('data_root')
-    if not old or new == old:
+    cfg = copy.deepcopy(cfg)
+    _name_zoo_ckpts(cfg)
+    for key, model in named_models(cfg):
+        whole = load_model_cfg(model, key)
+        if 'cfg_path' in model and 'teacher' not in key and not cfg.get('load_from'):
+            weights = load_cfg(model.cfg_path, f'{key}.cfg_path').get('load_from')
+            if weights:
+                inits = whole.get('init_cfg') or []
+                # mmengine does this last, after whatever the parts start from
+                pretrained = ConfigDict(type='Pretrained', checkpoint=weights)
+                inits = [inits] if isinstance(inits, dict) else list(inits)
+                whole.init_cfg = [*inits, pretrained]
+        model.clear()
+        model.update(whole)
+    return cfg
+
+
+def named_models(cfg: Config) -> Iterator[Tuple[str, ConfigDict]]:
+    """Key and config of each model of a run's distiller, if it has one."""
+    distiller = cfg.get('model') or {}
+    if not distiller.get('student'):
         return
-    cfg.data_root = osp.join(new, '')
-    _replace_prefix(cfg._cfg_dict, old, cfg.data_root)
+    for role in ('student', 'teacher', 'peers'):
+        found = distiller.get(role)
+        if isinstance(found, dict):
+            yield f'model.{role}', found
+        for i, model in enumerate(found if isinstance(found, (list, tuple)) else ()):
+            yield f'model.{role}[{i}]', model
 
 
-def _replace_prefix(node: Any, old: str, new: str) -> Any:
-    """Replace a prefix in all strings of nested dicts and lists, in place."""
-    if isinstance(node, str):
-        return new + node[len(old) :] if node.startswith(old) else node
-    if isinstance(node, dict):
-        for key in node:
-            node[key] = _replace_prefix(node[key], old, new)
-    elif isinstance(node, list):
-        node[:] = [_replace_prefix(item, old, new) for item in node]
-    return node
+def _name_zoo_ckpts(cfg: Config) -> None:
+    """Set the checkpoints that a teacher's name of the model zoo stands for."""
+    teachers = [model for key, model in named_models(cfg) if 'teacher' in key]
+    if not teachers:
+        return
+    ckpts = cfg.model.get('teacher_ckpt')
+    ckpts = list(ckpts) if isinstance(ckpts, (list, tuple)) else [ckpts] * len(teachers)
+    for i, (teacher, ckpt) in enumerate(zip(teachers, ckpts)):
+        if ckpt is None and '::' in teacher.get('cfg_path', ''):
+            ckpts[i] = teacher.cfg_path
+    single = isinstance(cfg.model.teacher, dict)
+    cfg.model.teacher_ckpt = ckpts[0] if single else ckpts
+
+
+def check_run(cfg: Config, mode: str) -> None:
+    """Check, before anything is built, what a run could only fail with.
+
+    Args:
+        cfg (Config): The run's config, with ``launcher`` and ``work_dir`` set. The work
+            dir is made.
+        mode (str): 'train' or 'test'.
+
+    Raises:
+        ValueError: If a part of the config is missing or has a misspelt key, the work
+            dir cannot be written to, or the machine lacks what the run needs.
+    """
+    more = 'optim_wrapper' if mode == 'train' else 'test_evaluator'
+    for key in ('model', f'{mode}_dataloader', f'{mode}_cfg', more):
+        if cfg.get(key) is None:
+            raise ValueError(f'{cfg.filename} sets no {key}, so there is no {mode}ing')
+    for key, known in LOOSE_KEYS.items():
+        check_names(key, cfg.get(key) or {}, known)
+    try:
+        os.makedirs(cfg.work_dir, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f'work_dir={cfg.work_dir!r} cannot be made: {error}') from None
+    if not os.access(cfg.work_dir, os.W_OK):
+        raise ValueError(f'work_dir={cfg.work_dir!r} cannot be written to')
+    wrapper = (cfg.get('optim_wrapper') or {}).get('type', '')
+    on_cpu = get_device() == 'cpu'
+    if mode == 'train' and on_cpu and 'AmpOptimWrapper' in str(wrapper):
+        raise ValueError(
+            '--amp, or optim_wrapper.type=AmpOptimWrapper, needs a GPU, and torch sees '
+            'none'
+        )
+    variable, starter = LAUNCHERS.get(cfg.get('launcher'), ('PATH', ''))
+    if variable not in os.environ:
+        raise ValueError(
+            f'--launcher {cfg.launcher}: the environment has no {variable}; start the '
+            f'processes with {starter}'
+        )
+    count, gpus = int(os.environ.get('LOCAL_WORLD_SIZE', 1)), torch.cuda.device_count()
+    if cfg.get('launcher') == 'pytorch' and not on_cpu and count > gpus:
+        raise ValueError(f'{count} processes on this machine, and only {gpus} GPUs')

@@ -40,12 +40,12 @@ def perception(logits, eps=1e-5):
     return per_sample(columns(out))
 
 
-def standardize(logits, eps=1e-5):
+def standardize(logits, eps=1e-7):
     out = []
     for row in logits.tolist():
         centre = mean(row)
         var = math.fsum((z - centre) ** 2 for z in row) / (len(row) - 1)
-        out.append([(z - centre) / math.sqrt(var + eps) for z in row])
+        out.append([(z - centre) / (math.sqrt(var) + eps) for z in row])
     return per_sample(out)
 
 
@@ -59,7 +59,7 @@ def luminet(logits_S, logits_T, gt_labels=None, tau=1.0, eps=1e-5):
     return kd(*preds, tau=tau) / tau**2
 
 
-def logit_standardization(logits_S, logits_T, gt_labels=None, tau=2.0, eps=1e-5):
+def logit_standardization(logits_S, logits_T, gt_labels=None, tau=2.0, eps=1e-7):
     return kd(standardize(logits_S, eps), standardize(logits_T, eps), tau=tau)
 
 
@@ -134,6 +134,35 @@ def multi_level(
         total += batch_weight * per_sample(gram_distances(probs_S, probs_T))
         total += class_weight * mean(gram_distances(columns(probs_S), columns(probs_T)))
     return total
+
+
+def published_multi_level(plain, strong):
+    """The loss of the authors' code but for the cross-entropy, one number.
+
+    Args:
+        plain (tuple): Logits (N, C) of student and teacher of the plain views.
+        strong (tuple): The same of the strong ones.
+    """
+
+    def at_most_median(values):  # how many of them, which is what the masks say
+        middle = torch.tensor(values, dtype=torch.float64).quantile(0.5).item()
+        return mean([value <= middle for value in values])
+
+    def relations(rows):
+        return [mean(gram_distances(*rows)), mean(gram_distances(*map(columns, rows)))]
+
+    probs_T = [softmax(row) for row in plain[1].tolist()]
+    mask = at_most_median([max(row) for row in probs_T])
+    class_mask = at_most_median([math.fsum(column) for column in columns(probs_T)])
+    total = 0.0
+    for tau in (2.0, 3.0, 4.0, 5.0, 6.0):
+        rows = [[softmax(row, tau) for row in logits.tolist()] for logits in plain]
+        of_batch, of_classes = relations(rows)
+        total += mask * kd(*plain, tau=tau).mean().item()
+        total += mask * of_batch + class_mask * of_classes
+        again = plain if tau in (2.0, 6.0) else strong
+        total += kd(*again, tau=tau).mean().item()
+    return 0.9 * total
 
 
 def box(deltas_S, deltas_T, gt_labels=None):

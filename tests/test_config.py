@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from luminet_mm.config import load_model_cfg, merge_cfg_options
+from luminet_mm.config import load_cfg, load_model_cfg, load_whole_cfg
 
 ZOO = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 
@@ -41,17 +41,65 @@ def test_users_own_file(tmp_path):
         load_model_cfg(dict(cfg_path=str(path)), 'k')
 
 
-def test_data_root_reaches_nested_places():
-    cfg = Config(
-        dict(
-            data_root='data/coco/',
-            loader=dict(datasets=[dict(root='data/coco/', ann='data/coco/a.json')]),
-            other='my_data/coco/',
-        )
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('a = [1,\n', r"k='.*own.py' cannot be read: SyntaxError: .*line 1"),
+        ("_base_ = 'none.py'\n", r'FileNotFoundError: .*none.py'),
+        ('a = 1\nb = c\n', r"NameError in line 2 of .*own.py: name 'c' is not defined"),
+    ],
+)
+def test_mistakes_in_a_file_are_one_line(text, message, tmp_path):
+    path = tmp_path / 'own.py'
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_cfg(str(path), 'k')
+
+
+@pytest.mark.parametrize(
+    ('path', 'message'),
+    [('nope.py', 'no such file'), ('.', 'is a folder'), (__file__ + 'x', 'no such')],
+)
+def test_what_is_no_file_is_named(path, message):
+    with pytest.raises(ValueError, match=message):
+        load_cfg(path, 'config')
+
+
+def test_whole_config_names_no_file(tmp_path):
+    """And means the same: model, weights of the zoo, weights of the student's file."""
+    student = tmp_path / 'student.py'
+    student.write_text(f"_base_ = '{ZOO}'\nload_from = 'coco.pth'\n")
+    named = dict(
+        type='luminet_mm.LogitDistiller',
+        student=dict(cfg_path=str(student), backbone=dict(depth=18)),
+        teacher=[dict(cfg_path=ZOO), dict(cfg_path=ZOO, backbone=dict(depth=34))],
+        teacher_ckpt=[None, 'mine.pth'],
     )
-    merge_cfg_options(cfg, {'data_root': '/new', 'loader.workers': 2})
-    assert cfg.data_root == '/new/'
-    assert cfg.loader.datasets[0].ann == '/new/a.json'
-    assert cfg.loader.datasets[0].root == '/new/'
-    assert cfg.loader.workers == 2
-    assert cfg.other == 'my_data/coco/'
+    cfg = Config(dict(model=named))
+    whole = load_whole_cfg(cfg)
+    assert cfg.model == named
+    assert 'cfg_path' not in whole.pretty_text
+    assert whole.model.teacher_ckpt == [ZOO, 'mine.pth']
+    assert whole.model.teacher == [load_model_cfg(one, 'k') for one in named['teacher']]
+    pretrained = dict(type='Pretrained', checkpoint='coco.pth')
+    assert whole.model.student.pop('init_cfg') == [pretrained]
+    assert whole.model.student == load_model_cfg(named['student'], 'k')
+
+    # the run's own weights come after those, so the file's are not asked for
+    cfg.load_from = 'run.pth'
+    assert 'init_cfg' not in load_whole_cfg(cfg).model.student
+    plain = Config(dict(model=dict(type='FasterRCNN')))
+    assert load_whole_cfg(plain).model == plain.model
+
+    one = dict(named, teacher=dict(cfg_path=ZOO), teacher_ckpt=None)
+    assert load_whole_cfg(Config(dict(model=one))).model.teacher_ckpt == ZOO
+
+
+def test_whole_config_of_peers(tmp_path):
+    peer = tmp_path / 'peer.py'
+    peer.write_text(f"_base_ = '{ZOO}'\n")
+    cfg = Config(
+        dict(model=dict(student=dict(type='A'), peers=[{'cfg_path': str(peer)}]))
+    )
+    assert load_whole_cfg(cfg).model.peers[0].type == 'FasterRCNN'
+    assert 'teacher_ckpt' not in load_whole_cfg(cfg).model

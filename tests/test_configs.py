@@ -3,11 +3,13 @@
 import glob
 import os
 import os.path as osp
+import re
 import tarfile
 from types import SimpleNamespace
 
 import pytest
 import torch
+import torchvision
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -23,7 +25,8 @@ from tiny import (
 )
 
 import luminet_mm  # noqa: F401
-from luminet_mm.config import load_model_cfg, merge_cfg_options
+from luminet_mm.cfg_options import load_run_cfg
+from luminet_mm.config import load_model_cfg
 from luminet_mm.distillers import teacher as teacher_module
 from luminet_mm.registry import MODELS
 
@@ -38,8 +41,8 @@ DATA = {
 }
 
 
-def read(name):
-    cfg = Config.fromfile(osp.join(ROOT, 'configs', name))
+def read(name, **options):
+    cfg = load_run_cfg(osp.join(ROOT, 'configs', name), options)
     init_default_scope(cfg.default_scope)
     return cfg
 
@@ -136,7 +139,7 @@ model = dict(
     init_default_scope(cfg.default_scope)
     zoo_weights.teacher = cfg.model.teacher
     model = MODELS.build(cfg.model)
-    (teacher,) = model.teachers
+    (teacher,) = model.build_teachers()
     assert model.student.backbone.depth == 50
     assert teacher.model.backbone.depth == 101
     assert type(teacher.model.backbone).__name__ == 'ResNeXt'
@@ -172,17 +175,14 @@ model = dict(
 
 
 def test_cfg_options_reach_what_a_user_changes():
-    cfg = read('coco/frcnn_r101_r18_luminet.py')
-    merge_cfg_options(
-        cfg,
-        {
-            'model.distill_losses.loss_luminet.tau': 2.0,
-            'model.distill_losses.loss_luminet.loss_weight': 4.0,
-            'model.warmup': 7,
-            'model.teacher_ckpt': 'teacher.pth',
-            'data_root': 'elsewhere/coco',
-        },
-    )
+    options = {
+        'model.distill_losses.loss_luminet.tau': 2.0,
+        'model.distill_losses.loss_luminet.loss_weight': 4.0,
+        'model.warmup': 7,
+        'model.teacher_ckpt': 'teacher.pth',
+        'data_root': 'elsewhere/coco',
+    }
+    cfg = read('coco/frcnn_r101_r18_luminet.py', **options)
     without_downloads(cfg.model)
     model = MODELS.build(cfg.model)
     loss = model.distill_losses['loss_luminet']
@@ -214,6 +214,55 @@ def test_schedule_is_the_papers():
     assert cfg.auto_scale_lr.base_batch_size == 8 * cfg.train_dataloader.batch_size
 
 
+IMAGENET = {
+    'resnet34_resnet18_luminet_8xb64_in1k': (512, 0.2),
+    'resnet34_resnet18_kd_8xb64_in1k': (512, 0.2),
+    'resnet34_resnet18_dkd_8xb64_in1k': (512, 0.2),
+    'resnet50_mobilenetv1_luminet_4xb64_in1k': (256, 0.1),
+    'resnet50_mobilenetv1_kd_8xb64_in1k': (512, 0.2),
+    'resnet50_mobilenetv1_dkd_8xb64_in1k': (512, 0.2),
+}
+
+
+@pytest.mark.parametrize('name', IMAGENET)
+def test_imagenet_is_trained_as_published(name):
+    cfg = read(f'imagenet/{name}.py')
+    batch_size, lr = IMAGENET[name]
+    num_gpus = int(re.search(r'_(\d)xb64_', name)[1])
+    assert num_gpus * cfg.train_dataloader.batch_size == batch_size
+    assert cfg.auto_scale_lr.base_batch_size == batch_size
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr) == ('SGD', lr)
+    assert (optimizer.momentum, optimizer.weight_decay) == (0.9, 1e-4)
+    assert cfg.train_cfg.max_epochs == 100
+    assert cfg.param_scheduler.milestones == [30, 60, 90]
+    for loss in cfg.model.distill_losses.values():
+        # LumiNet's statistics are those of the whole batch
+        assert loss.get('sync_stats', False) == ('Luminet' in loss.type)
+
+
+def test_imagenets_resnet_starts_as_the_authors():
+    """Theirs is torchvision's."""
+    cfg = read('imagenet/resnet34_resnet18_luminet_8xb64_in1k.py')
+    model = MODELS.build(load_model_cfg(cfg.model.student, 'model.student'))
+    model.init_weights()
+    model.requires_grad_(False)
+    expected = dict(torchvision.models.resnet18().named_parameters())
+    for name, parameter in model.named_parameters():
+        like = expected.pop(name.replace('backbone.', '').replace('head.', ''))
+        assert parameter.shape == like.shape
+        if like.std() == 0:  # of a normalisation
+            assert torch.equal(parameter, like), name
+        else:
+            tolerance = 5 / like.numel() ** 0.5
+            assert parameter.mean().abs() < tolerance * like.std(), name
+            assert (parameter.std() / like.std() - 1).abs() < tolerance, name
+    assert not expected
+    # uniform, as torch initialises it
+    assert model.head.fc.weight.abs().max() <= 512**-0.5
+    assert model.head.fc.bias.abs().max() > 0.9 * 512**-0.5
+
+
 def test_upstreams_train_tool_runs_it_from_any_folder(tmp_path):
     """What `mim train mmdet CONFIG` calls; nothing imports luminet_mm but the
     scope in the config's types."""
@@ -230,8 +279,8 @@ if 'LUMINET_DATA' in os.environ:
 
     @pytest.mark.parametrize(('split', 'boxes'), [('train', 929), ('val', 898)])
     def test_reads_real_coco(split, boxes):
-        cfg = read('coco/frcnn_r101_r18_luminet.py')
-        merge_cfg_options(cfg, {'data_root': f'{os.environ["LUMINET_DATA"]}/coco128'})
+        data_root = f'{os.environ["LUMINET_DATA"]}/coco128'
+        cfg = read('coco/frcnn_r101_r18_luminet.py', data_root=data_root)
         cfg.train_dataloader.dataset.filter_cfg = None
         loader = Runner.build_dataloader(cfg[f'{split}_dataloader'], seed=0)
         assert len(loader.dataset) == 128
@@ -250,8 +299,8 @@ if 'LUMINET_DATA' in os.environ:
             archive.extractall(
                 tmp_path, [m for m in archive if m.name.startswith(f'{name}/val')]
             )
-        cfg = read('tinyimagenet/resnet20_tin32.py')
-        merge_cfg_options(cfg, {'data_root': str(tmp_path / name)})
+        data_root = str(tmp_path / name)
+        cfg = read('tinyimagenet/resnet20_tin32.py', data_root=data_root)
         loader = Runner.build_dataloader(cfg.val_dataloader, seed=0)
         assert len(loader.dataset) == 5000
         assert len(loader.dataset.metainfo['classes']) == 100

@@ -7,13 +7,24 @@ distillation's config or the plain student's.
 import argparse
 import os
 import os.path as osp
+import re
+from collections import OrderedDict
+from contextlib import suppress
 
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import DumpResults
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from luminet_mm.cfg_options import DictAction, load_run_cfg
 from luminet_mm.compat import setup_cpu_distributed
-from luminet_mm.config import merge_cfg_options
+from luminet_mm.config import check_run, load_whole_cfg
+
+# What a distillation's checkpoint has beside the student, or a student's lacks: peers,
+# what distillation losses learn, and the averages of releases before mmengine.
+EXTRAS = ('peers.', 'distill_losses.', 'ema_')
 
 
 def parse_args() -> argparse.Namespace:
@@ -89,21 +100,68 @@ def use_tta(cfg: Config, args: argparse.Namespace) -> None:
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
 
 
+class StrictHook(Hook):
+    """Refuses a checkpoint that is not of the model: its rest would be random."""
+
+    priority = 'VERY_LOW'  # other hooks may change what is loaded
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Load the weights as the runner is about to, and look what does not fit."""
+        model = runner.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
+        saved = checkpoint.get('state_dict', checkpoint)
+        weights = OrderedDict(
+            (re.sub(r'^module\.', '', name), weight) for name, weight in saved.items()
+        )
+        weights._metadata = getattr(saved, '_metadata', OrderedDict())
+        try:
+            missing, unexpected = model.load_state_dict(weights, strict=False)
+            problems = dict(missing=missing, unexpected=unexpected)
+        except RuntimeError as error:
+            _, *lines = str(error).splitlines()  # the first one names the class
+            problems = {'of another shape': [line.strip() for line in lines]}
+        found = []
+        for problem, names in problems.items():
+            names = [name.replace('student.', '', 1) for name in names]
+            names = [
+                name
+                for name in names
+                # what a model drops of a file, it makes itself
+                if not (problem == 'missing' and name in weights)
+                and not name.startswith(EXTRAS)
+                and not name.endswith('num_batches_tracked')
+            ]
+            if names:
+                more = ', ...' * (len(names) > 3)
+                found.append(f'{len(names)} {problem}: {", ".join(names[:3])}{more}')
+        if found:
+            raise ValueError(
+                f'{runner.cfg.load_from} is not of the model of {runner.cfg.filename}, '
+                f'tensors {"; ".join(found)}'
+            )
+
+
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    merge_cfg_options(cfg, args.cfg_options)
+    cfg = load_run_cfg(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     cfg.load_from = args.checkpoint
+    cfg.resume = False
+    check_run(cfg, 'test')
     if args.show or args.show_dir:
         show_predictions(cfg, args)
     if args.tta:
         use_tta(cfg, args)
 
     setup_cpu_distributed(cfg)
-    runner = Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg)
+    runner.register_hook(StrictHook())
+    with suppress(ValueError):  # a teacher is not needed here, nor its config
+        runner.cfg = load_whole_cfg(runner.cfg)
+        runner.dump_config()
     if args.out:
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     runner.test()

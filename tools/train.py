@@ -4,11 +4,11 @@ import argparse
 import os
 import os.path as osp
 
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+from mmengine.registry import RUNNERS
 
+from luminet_mm.cfg_options import DictAction, load_run_cfg
 from luminet_mm.compat import setup_cpu_distributed
-from luminet_mm.config import merge_cfg_options
+from luminet_mm.config import check_run, load_whole_cfg
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,14 +46,17 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
+    if args.resume not in (None, 'auto') and not (
+        osp.exists(args.resume) or '://' in args.resume
+    ):
+        parser.error(f'--resume {args.resume}: no such checkpoint')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    merge_cfg_options(cfg, args.cfg_options)
+    cfg = load_run_cfg(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
@@ -72,8 +75,13 @@ def main() -> None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
 
+    check_run(cfg, 'train')
     setup_cpu_distributed(cfg)
-    Runner.from_cfg(cfg).train()
+    runner = RUNNERS.build(cfg)
+    # what the work dir keeps needs no other file, which may change
+    runner.cfg = load_whole_cfg(runner.cfg)
+    runner.dump_config()
+    runner.train()
 
 
 if __name__ == '__main__':

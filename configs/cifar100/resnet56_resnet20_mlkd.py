@@ -1,3 +1,4 @@
 _base_ = ['./resnet56_resnet20_luminet.py', '../_base_/cifar_methods.py']
 
 model = {{_base_.mlkd}}
+optim_wrapper = dict(optimizer=dict(lr=0.025))

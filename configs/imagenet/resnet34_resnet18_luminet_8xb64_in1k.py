@@ -6,10 +6,15 @@ _base_ = [
 
 model = dict(
     type='luminet_mm.LogitDistiller',
-    student=dict(cfg_path='mmpretrain::resnet/resnet18_8xb32_in1k.py'),
+    student=dict(cfg_path='{{fileDirname}}/resnet18_in1k.py'),
     teacher=dict(cfg_path='mmpretrain::resnet/resnet34_8xb32_in1k.py'),
     distill_losses=dict(
-        loss_luminet=dict(type='luminet_mm.LuminetLoss', tau=0.7, loss_weight=2**2)
+        loss_luminet=dict(
+            type='luminet_mm.LuminetLoss',
+            tau=0.7,
+            loss_weight=2**2,
+            sync_stats=True,  # over all 512 images, as the authors' one process
+        )
     ),
     warmup=1,
 )

@@ -1,16 +1,26 @@
 import inspect
+import logging
 from abc import ABCMeta, abstractmethod
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from mmengine.logging import MessageHub
+from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from ..config import load_model_cfg
+from ..checks import check_arguments, check_boolean, check_number, check_type, place
 from ..registry import LOGIT_SOURCES, MODELS
-from .sources import LogitRows, LogitSource
+from .building import (
+    build_model,
+    find_class,
+    initial_weights,
+    name_of,
+    num_params,
+)
+from .pixels import describe_pixels
+from .sources import LogitRows, LogitSource, refusal
 
 STUDENT = 'student.'
+OWN_LOSS = 'loss_cls'  # of a classifier, by detectors' name
 
 
 class BaseDistiller(BaseModel, metaclass=ABCMeta):
@@ -27,7 +37,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         warmup (int): Length of their warm-up. Defaults to 0.
         warmup_by_epoch (bool): Its unit. Defaults to True.
         source (dict, optional): Where logits come from. Defaults to None.
-        data_preprocessor (dict, optional): The student's. Defaults to None.
+        data_preprocessor (dict, optional): The run's. Defaults to None.
         init_cfg (dict, optional): As in mmengine. Defaults to None.
 
     Raises:
@@ -45,10 +55,20 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         data_preprocessor: Optional[dict] = None,
         init_cfg: Optional[dict] = None,
     ) -> None:
-        built = build_model(student, 'model.student', data_preprocessor)
+        check_number('model.warmup', warmup, at_least=0, integer=True)
+        check_boolean('model.warmup_by_epoch', warmup_by_epoch)
+        built, pixels_from = build_model(
+            student, 'model.student', data_preprocessor, run_decides=True
+        )
         super().__init__(built.data_preprocessor, init_cfg)
         self.student = built
         self.source = _build_source(source, built)
+        check_type(
+            'model.distill_losses',
+            distill_losses,
+            dict,
+            "a dict of named losses, e.g. dict(loss_kd=dict(type='luminet_mm.KDLoss'))",
+        )
         self.distill_losses = nn.ModuleDict(
             {name: _build_loss(name, cfg) for name, cfg in distill_losses.items()}
         )
@@ -63,12 +83,12 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
                     f'{" and ".join(self.source.predictions)} only'
                 )
         self.source.compared |= set(map(_compared, self.distill_losses.values()))
-        if warmup < 0:
-            raise ValueError(f'model.warmup={warmup} is negative, it must be >= 0')
+        self.source.check_model(built, 'model.student')
         self.warmup = warmup
         self.warmup_by_epoch = warmup_by_epoch
-        self.student_name = student.get('cfg_path') or student.get('type')
-        self._checked_run = False
+        self.student_name = name_of(student)
+        self._pixels_from = pixels_from
+        self._is_first = True
         self._register_state_dict_hook(_drop_student_prefix)
 
     def forward(
@@ -88,6 +108,58 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
             return self.loss(inputs, data_samples)
         return self.student(inputs, data_samples, mode=mode)
 
+    def __getattr__(self, name: str) -> Any:
+        """What the distiller has not is its student's, so that upstream's code finds
+        ``runner.model.bbox_head`` as on the plain model."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            student = self.__dict__.get('_modules', {}).get('student')
+            if student is None or name.startswith('__'):
+                raise  # too early, or how Python asks what an object can do
+            return getattr(student, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What only the student has is set there, once the distiller is initialised;
+        before that, names are being given to its own parts."""
+        if self.__dict__.get('_is_init') and name not in self.__dict__:
+            try:
+                super().__getattribute__(name)
+            except AttributeError:
+                student = self._modules['student']
+                if name not in self._modules and hasattr(student, name):
+                    setattr(student, name, value)
+                    return
+        super().__setattr__(name, value)
+
+    def named_modules(
+        self, memo: Optional[set] = None, prefix: str = '', *args: Any, **kwargs: Any
+    ) -> Iterator[Tuple[str, nn.Module]]:
+        """As torch's, but the student's modules, and with them its parameters, have the
+        names that they have in checkpoints, which upstream's constructors look for."""
+        student = f'{prefix}.{STUDENT}' if prefix else STUDENT
+        for name, module in super().named_modules(memo, prefix, *args, **kwargs):
+            if f'{name}.'.startswith(student):
+                name = f'{prefix}.{name[len(student) :]}'.strip('.')
+            yield name, module
+
+    def get_layer_depth(self, param_name: str) -> Tuple[int, int]:
+        """Depth of a parameter, for mmpretrain's layer-wise learning rates.
+
+        Args:
+            param_name (str): Its path, such as 'student.backbone.cls_token'.
+
+        Returns:
+            tuple[int, int]: Its layer, as the model that holds it counts them, and the
+            number of layers.
+        """
+        parts = param_name.split('.')
+        for end in range(1, len(parts)):
+            model = self.get_submodule('.'.join(parts[:end]))
+            if hasattr(model, 'get_layer_depth'):
+                return model.get_layer_depth('.'.join(parts[end:]))
+        return self.student.get_layer_depth(param_name)
+
     @abstractmethod
     def loss(self, inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
         """The student's own losses and, beside them, the distillation losses.
@@ -104,11 +176,12 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         self, model: BaseModel, inputs: Tensor, data_samples: list
     ) -> Tuple[Dict[str, Tensor], LogitRows]:
         """The model's own losses, and the logits that it made for them."""
-        if not self._checked_run:
+        if self._is_first:
             self._check_run()
-            self._checked_run = True
         with self.source.observe(model, data_samples) as rows:
             losses = model(inputs, data_samples, mode='loss')
+        if 'loss' in losses:  # a classifier's; mmengine logs the total by that name
+            losses = {OWN_LOSS if k == 'loss' else k: v for k, v in losses.items()}
         clash = sorted(set(losses) & set(self.distill_losses))
         if clash:
             raise ValueError(
@@ -123,11 +196,21 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         losses = {}
         for name, distill_loss in self.distill_losses.items():
             compared = _compared(distill_loss)
-            losses[name] = factor * distill_loss(
-                getattr(rows, compared),
-                getattr(taught, compared).detach(),
-                **_labels_for(name, distill_loss, rows.labels_of(compared)),
-            )
+            preds_S, preds_T = getattr(rows, compared), getattr(taught, compared)
+            labels = _labels_for(name, distill_loss, rows.labels_of(compared))
+            try:
+                losses[name] = factor * distill_loss(
+                    preds_S, preds_T.detach(), **labels
+                )
+            except (IndexError, RuntimeError, TypeError, ValueError) as error:
+                if not self._is_first:
+                    raise
+                raise ValueError(
+                    f'model.distill_losses.{name}: {type(distill_loss).__name__} cannot'
+                    f' compare {compared} of the shapes {_shape(preds_S)} of the '
+                    f'student and {_shape(preds_T)} of the teacher; it must take two '
+                    f'matrices of rows. {type(error).__name__}: {error}'
+                ) from error
         return losses
 
     def _warmup_factor(self) -> float:
@@ -139,16 +222,19 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
 
     def _check_run(self) -> None:
         """Before the first iteration: what only the running loop knows."""
-        hub = MessageHub.get_current_instance()
         unit = 'epochs' if self.warmup_by_epoch else 'iters'
-        length = hub.get_info(f'max_{unit}', self.warmup)
+        length = MessageHub.get_current_instance().get_info(f'max_{unit}', self.warmup)
         if self.warmup > length:
-            raise ValueError(
+            shortened = max(length // 2, 1)
+            print_log(
                 f'model.warmup={self.warmup} is longer than the run of {length} {unit},'
-                ' so the distillation losses would never reach their full weight; '
-                'shorten it, or count iterations with model.warmup_by_epoch=False (an '
-                'iteration-based loop is one epoch)'
+                ' so the distillation losses would never reach their full weight; it '
+                f'is shortened to {shortened}. An iteration-based loop is one epoch: '
+                'count its iterations with model.warmup_by_epoch=False',
+                logger='current',
+                level=logging.WARNING,
             )
+            self.warmup = shortened
 
     def _check_family(self, model: BaseModel, key: str, name: str) -> None:
         """Check that the model's logits can be compared with the student's."""
@@ -158,7 +244,21 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
                 f'{type(self.student).__name__}: {type(self.source).__name__} needs '
                 'both of one family (image classifiers, two-stage or dense detectors)'
             )
+        self.source.check_model(model, key)
         self.source.check(self.student, model, key)
+
+    def init_weights(self) -> None:
+        """Initialise the student.
+
+        Raises:
+            ValueError: If no parameter of the student is trained.
+        """
+        if not num_params(self.student):
+            raise ValueError(
+                'model.student has no parameter that is trained: all are frozen '
+                '(frozen_stages, requires_grad), so there is nothing to teach'
+            )
+        super().init_weights()
 
     @abstractmethod
     def _roles(self) -> Tuple[List[tuple], List[tuple]]:
@@ -168,7 +268,12 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         """What is distilled, for the log."""
         guides, parameters = self._roles()
         lines = [
-            ('student', f'{type(self.student).__name__} ({self.student_name})'),
+            (
+                'student',
+                f'{type(self.student).__name__} ({self.student_name})\n'
+                f' starts from {initial_weights(self.student)}\n'
+                f' {describe_pixels(self.data_preprocessor)}, {self._pixels_from}',
+            ),
             *guides,
             ('distilled', f'{self.source} ({type(self.source).__name__})'),
             *self.distill_losses.items(),
@@ -200,31 +305,6 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
 
-def build_model(
-    cfg: dict, key: str, data_preprocessor: Optional[dict] = None
-) -> BaseModel:
-    """Build a model from what a config says of it.
-
-    Args:
-        cfg (dict): As :func:`luminet_mm.config.load_model_cfg` takes it.
-        key (str): The config key that holds ``cfg``, for error messages.
-        data_preprocessor (dict, optional): The preprocessor of a model whose
-            config has none. Defaults to None.
-
-    Returns:
-        BaseModel: The model, its weights not initialised yet.
-    """
-    cfg = load_model_cfg(cfg, key)
-    if data_preprocessor is not None:
-        cfg.setdefault('data_preprocessor', data_preprocessor)
-    return MODELS.build(cfg)
-
-
-def num_params(model: nn.Module, trained: bool = True) -> int:
-    """Number of a model's parameters that are trained, or that are not."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad == trained)
-
-
 def _drop_student_prefix(
     module: BaseDistiller, state_dict: dict, prefix: str, local_metadata: dict
 ) -> None:
@@ -241,27 +321,34 @@ def _build_source(source: Optional[dict], student: BaseModel) -> LogitSource:
     families = LOGIT_SOURCES.module_dict
     if source is None:
         candidates = [family() for family in families.values()]
-    elif source.get('type') in families:
-        candidates = [LOGIT_SOURCES.build(source)]
     else:
-        raise ValueError(
-            f'model.source.type={source.get("type")!r} is unknown, the families are '
-            f'{sorted(families)}'
-        )
+        check_type('model.source', source, dict, 'a dict with the type of a family')
+        if source.get('type') not in families:
+            raise ValueError(
+                f'model.source.type={source.get("type")!r} is unknown, the families '
+                f'are {sorted(families)}'
+            )
+        check_arguments('model.source', families[source['type']], source)
+        with place('model.source'):
+            candidates = [LOGIT_SOURCES.build(source)]
     for candidate in candidates:
         if candidate.fits(student):
             return candidate
+    if source is not None and any(family.fits(student) for family in families.values()):
+        raise ValueError(
+            f'model.source.type={source["type"]!r} does not fit model.student, a '
+            f'{type(student).__name__}; leave model.source out to find the right one'
+        )
     raise ValueError(
         f'model.student is a {type(student).__name__}, which none of '
-        f'{[type(c).__name__ for c in candidates]} knows how to distil: it must be an '
-        'image classifier of mmpretrain, or a detector of mmdet that is two-stage or '
-        'dense; detectors that predict a set (DETR, Sparse R-CNN) have no rows that '
-        'two models share'
+        f'{[type(c).__name__ for c in candidates]} knows how to distil: '
+        f'{refusal(student)}'
     )
 
 
 def _build_loss(name: str, cfg: dict) -> nn.Module:
     key = f'model.distill_losses.{name}'
+    check_type(key, cfg, dict, "a dict with the loss's type")
     cfg = dict(cfg)
     compares = cfg.pop('compares', None)
     if 'loss' not in name:
@@ -269,14 +356,23 @@ def _build_loss(name: str, cfg: dict) -> nn.Module:
             f"{key}: the name must contain 'loss', or mmengine only logs its value and "
             'does not train with it'
         )
+    if '.' in name or name == 'loss':
+        raise ValueError(
+            f"{key}: take another name, without a dot; 'loss' is the total of all"
+        )
     try:
-        loss = MODELS.build(cfg)
-    except KeyError as error:
+        cls = find_class(cfg)
+        if cls is None:
+            raise KeyError('no registry of models has it')
+    except (KeyError, ImportError) as error:
         raise ValueError(
             f'{key}.type={cfg.get("type")!r} is not a registered loss; '
             "luminet_mm's own are written 'luminet_mm.LuminetLoss', those of other "
             f"packages 'mmrazor.DKDLoss'. {error}"
         ) from error
+    check_arguments(key, cls, cfg)
+    with place(key):
+        loss = MODELS.build(cfg)
     needed = [
         parameter.name
         for parameter in inspect.signature(loss.forward).parameters.values()
@@ -293,6 +389,10 @@ def _build_loss(name: str, cfg: dict) -> nn.Module:
     if compares is not None:
         loss.compares = compares
     return loss
+
+
+def _shape(preds: Any) -> Any:
+    return tuple(preds.shape) if isinstance(preds, Tensor) else type(preds).__name__
 
 
 def _compared(loss: nn.Module) -> str:

@@ -1,14 +1,20 @@
 from dataclasses import replace
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import MessageHub, print_log
 from torch import Tensor, nn
 
+from ..checks import check_arguments, check_boolean, check_type
 from ..registry import MODELS
-from .base_distiller import BaseDistiller, num_params
+from .base_distiller import BaseDistiller
+from .building import num_params
+from .pixels import describe_pixels
+from .proof import is_proven, prove
 from .sources import LogitRows
 from .teacher import Teacher
+
+TEACHER = 'a dict with `cfg_path` or `type`, or a list of such dicts'
 
 
 @MODELS.register_module()
@@ -48,9 +54,14 @@ class LogitDistiller(BaseDistiller):
         source (dict, optional): Where logits come from, e.g.
             ``dict(type='TwoStageSource', teacher_stage=2)``. Defaults to None,
             which finds the family of the student.
-        data_preprocessor (dict, optional): The student's preprocessor, where
-            its config has none; the runner passes a top-level one.
+        data_preprocessor (dict, optional): The run's, which mmengine's runner passes
+            from a config's top level. It is the student's, whatever the student's own
+            file says, and that of a teacher whose config has none.
         init_cfg (dict, optional): As in mmengine. Defaults to None.
+
+    Attributes:
+        teachers (list[Teacher]): The frozen teachers; empty until
+            :meth:`build_teachers`.
 
     Raises:
         TypeError, ValueError: For a config that cannot work, naming the key,
@@ -59,31 +70,57 @@ class LogitDistiller(BaseDistiller):
 
     def __init__(
         self,
-        student: dict,
-        teacher: Union[dict, List[dict]],
-        distill_losses: Dict[str, dict],
+        student: Optional[dict] = None,
+        teacher: Union[dict, List[dict], None] = None,
+        distill_losses: Optional[Dict[str, dict]] = None,
         teacher_ckpt: Union[str, List[str], None] = None,
         accelerate_teacher: bool = True,
+        data_preprocessor: Optional[dict] = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(student, distill_losses, **kwargs)
+        # first, as a misspelt `teacher` is none
+        check_arguments('model', LogitDistiller, kwargs)
+        check_boolean('model.accelerate_teacher', accelerate_teacher)
+        super().__init__(
+            student, distill_losses, data_preprocessor=data_preprocessor, **kwargs
+        )
         self.accelerate_teacher = accelerate_teacher
+        self._run_preprocessor = data_preprocessor
         self._teacher_cfgs = _pair_with_ckpts(teacher, teacher_ckpt)
-        self._teachers: List[Teacher] = []
+        self.teachers: List[Teacher] = []
 
     def loss(self, inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
         """See :meth:`BaseDistiller.loss`."""
         losses, rows, taught = self._learn(inputs, data_samples)
-        return {**losses, **self._distill(rows, taught)}
+        losses = {**losses, **self._distill(rows, taught)}
+        self._is_first = False
+        return losses
 
     def _learn(
         self, inputs: Tensor, data_samples: list
     ) -> Tuple[Dict[str, Tensor], LogitRows, LogitRows]:
         """The student's own losses, its predictions, and the teachers' of the same."""
+        if not self.teachers:
+            self.build_teachers()
+        if self._is_first and self.training:
+            self._prove_models(inputs, data_samples)
         for teacher in self.teachers:
             teacher.accelerate(inputs, data_samples)
         losses, rows = self._observed_loss(self.student, inputs, data_samples)
-        return losses, rows, self._teach(inputs, data_samples, rows)
+        taught = self._teach(inputs, data_samples, rows)
+        if self._is_first:
+            self.source.check_rows(self.student, rows, len(inputs))
+        return losses, rows, taught
+
+    def _prove_models(self, inputs: Tensor, data_samples: list) -> None:
+        """Before the first iteration: models of a family that was never walked."""
+        models = [('model.student', self.student, inputs)]
+        for teacher in self.teachers:
+            pixels = teacher.prepare_inputs(inputs, data_samples)
+            models.append(('model.teacher', teacher.model, pixels))
+        for key, model, images in models:
+            if not is_proven(self.source, model):
+                prove(self.source, model, key, images, data_samples)
 
     def _teach(self, inputs: Tensor, data_samples: list, rows: LogitRows) -> LogitRows:
         """What the teachers predict of the student's rows, averaged."""
@@ -99,21 +136,29 @@ class LogitDistiller(BaseDistiller):
         }
         return replace(taught[0], **mean)
 
-    @property
-    def teachers(self) -> List[Teacher]:
-        """The frozen teachers; built, loaded and checked when first asked for."""
-        if not self._teachers:
-            device = next(self.student.parameters()).device
-            teachers = []
-            for cfg, ckpt in self._teacher_cfgs:
-                teacher = Teacher(
-                    cfg, ckpt, self.student.data_preprocessor, self.accelerate_teacher
-                )
-                self._check_family(teacher.model, 'model.teacher', teacher.name)
-                teachers.append(teacher.to(device))
-            self._teachers = teachers
-            print_log(self._summary(), logger='current')
-        return self._teachers
+    def build_teachers(self) -> List[Teacher]:
+        """Build, load and check the frozen teachers, and log what is distilled.
+
+        Returns:
+            list[Teacher]: The new :attr:`teachers`.
+
+        Raises:
+            TypeError, ValueError: If one cannot teach the student.
+        """
+        teachers = []
+        for cfg, ckpt in self._teacher_cfgs:
+            teacher = Teacher(
+                cfg,
+                ckpt,
+                self.student.data_preprocessor,
+                self.accelerate_teacher,
+                self._run_preprocessor,
+            )
+            self._check_family(teacher.model, 'model.teacher', teacher.name)
+            teachers.append(teacher.to(next(self.student.parameters())))
+        self.teachers = teachers
+        print_log(self._summary(), logger='current')
+        return teachers
 
     def init_weights(self) -> None:
         """Initialise the student and build the teachers.
@@ -122,12 +167,12 @@ class LogitDistiller(BaseDistiller):
         just tested needs no teacher.
         """
         super().init_weights()
-        self.teachers  # noqa: B018
+        self.build_teachers()
 
     def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> nn.Module:
         super()._apply(fn, *args, **kwargs)
-        for teacher in self._teachers:
-            teacher.to(next(self.student.parameters()).device)
+        for teacher in self.teachers:
+            teacher.to(next(self.student.parameters()))  # its device and precision
         return self
 
     def _check_run(self) -> None:
@@ -139,10 +184,14 @@ class LogitDistiller(BaseDistiller):
 
     def _roles(self) -> Tuple[List[tuple], List[tuple]]:
         guides = [
-            ('teacher', f'{type(t.model).__name__} ({t.name})\n from {t.ckpt}')
-            for t in self._teachers
+            (
+                'teacher',
+                f'{type(t.model).__name__} ({t.name})\n from {t.ckpt}\n'
+                f' {describe_pixels(t.model.data_preprocessor)}, {t.pixels_from}',
+            )
+            for t in self.teachers
         ]
-        frozen = sum(num_params(t.model, trained=False) for t in self._teachers)
+        frozen = sum(num_params(t.model, trained=False) for t in self.teachers)
         parameters = [
             ('trained', f'{num_params(self) / 1e6:.2f} M parameters of the student'),
             (
@@ -173,11 +222,19 @@ class LogitDistiller(BaseDistiller):
 
 
 def _pair_with_ckpts(
-    teacher: Union[dict, Sequence[dict]], ckpt: Union[str, Sequence[str], None]
+    teacher: Union[dict, Sequence[dict], None], ckpt: Union[str, Sequence[str], None]
 ) -> list:
-    teachers = [teacher] if isinstance(teacher, dict) else list(teacher)
+    teachers = [teacher] if isinstance(teacher, dict) else teacher
+    check_type('model.teacher', teachers, (list, tuple), TEACHER)
+    for each in teachers:
+        check_type('model.teacher', each, dict, TEACHER)
     ckpts = [ckpt] * len(teachers) if ckpt is None else ckpt
-    ckpts = [ckpts] if isinstance(ckpts, str) else list(ckpts)
+    ckpts = [ckpts] if isinstance(ckpts, str) else ckpts
+    check_type('model.teacher_ckpt', ckpts, (list, tuple), 'a path, or a list of paths')
+    for each in ckpts:
+        check_type(
+            'model.teacher_ckpt', each, (str, type(None)), 'a path, a URL or None'
+        )
     if not teachers or len(teachers) != len(ckpts):
         raise ValueError(
             f'model.teacher names {len(teachers)} teachers and model.teacher_ckpt '

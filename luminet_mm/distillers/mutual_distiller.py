@@ -3,9 +3,11 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from ..checks import check_arguments, check_type
 from ..registry import MODELS
-from .base_distiller import BaseDistiller, build_model, num_params
-from .pixels import PixelTranslator
+from .base_distiller import BaseDistiller
+from .building import build_model, name_of, num_params
+from .pixels import PixelTranslator, describe_pixels
 
 
 @MODELS.register_module()
@@ -47,12 +49,13 @@ class MutualDistiller(BaseDistiller):
 
     def __init__(
         self,
-        student: dict,
-        peers: Union[dict, List[dict]],
-        distill_losses: Dict[str, dict],
+        student: Optional[dict] = None,
+        peers: Union[dict, List[dict], None] = None,
+        distill_losses: Optional[Dict[str, dict]] = None,
         data_preprocessor: Optional[dict] = None,
         **kwargs: Any,
     ) -> None:
+        check_arguments('model', MutualDistiller, kwargs)
         super().__init__(
             student, distill_losses, data_preprocessor=data_preprocessor, **kwargs
         )
@@ -62,14 +65,17 @@ class MutualDistiller(BaseDistiller):
                 'MutualDistiller makes its own rows, and only the images of a '
                 'classifier are the same for all; use LogitDistiller'
             )
-        peers = [peers] if isinstance(peers, dict) else list(peers)
+        peers = [peers] if isinstance(peers, dict) else peers
+        check_type('model.peers', peers, (list, tuple), 'a dict, or a list of dicts')
         if not peers:
             raise ValueError('model.peers is empty: name at least one model')
-        self._peer_names = [peer.get('cfg_path') or peer.get('type') for peer in peers]
-        self.peers = nn.ModuleList(
+        built = [
             build_model(peer, f'model.peers[{i}]', data_preprocessor)
             for i, peer in enumerate(peers)
-        )
+        ]
+        self.peers = nn.ModuleList(peer for peer, _ in built)
+        self._peer_names = list(map(name_of, peers))
+        self._peer_pixels_from = [pixels_from for _, pixels_from in built]
         for i, (peer, name) in enumerate(zip(self.peers, self._peer_names)):
             self._check_family(peer, f'model.peers[{i}]', name)
         self.pixels = nn.ModuleList(
@@ -96,6 +102,7 @@ class MutualDistiller(BaseDistiller):
             for name in self.distill_losses:
                 of_model[name] = sum(each[name] for each in taught) / len(taught)
             losses.update((prefix + name, loss) for name, loss in of_model.items())
+        self._is_first = False
         return losses
 
     def init_weights(self) -> None:
@@ -105,8 +112,14 @@ class MutualDistiller(BaseDistiller):
 
     def _roles(self) -> Tuple[List[tuple], List[tuple]]:
         guides = [
-            ('peer', f'{type(peer).__name__} ({name})')
-            for peer, name in zip(self.peers, self._peer_names)
+            (
+                'peer',
+                f'{type(peer).__name__} ({name})\n'
+                f' {describe_pixels(peer.data_preprocessor)}, {pixels_from}',
+            )
+            for peer, name, pixels_from in zip(
+                self.peers, self._peer_names, self._peer_pixels_from
+            )
         ]
         parameters = [
             (

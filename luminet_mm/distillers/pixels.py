@@ -84,6 +84,33 @@ class PixelTranslator(nn.Module):
         )
 
 
+def describe_pixels(preprocessor: BaseDataPreprocessor) -> str:
+    """Channels, normalisation and padding of a preprocessor, in words.
+
+    Args:
+        preprocessor (BaseDataPreprocessor): A model's.
+
+    Returns:
+        str: Such as 'pixels: channels flipped, mean [123.68, 116.28, 103.53], std
+        [58.4, 57.12, 57.38], padded to multiples of 32 with 0'.
+    """
+    try:
+        mean, std, flipped = _pixel_format(preprocessor, 'student')
+    except TypeError:
+        return f'pixels of a {type(preprocessor).__name__}'
+    mean, std = ([round(v, 2) for v in t.flatten().tolist()] for t in (mean, std))
+    order = 'channels flipped' if flipped else 'channels as loaded'
+    return (
+        f'pixels: {order}, mean {mean}, std {std}, padded to multiples of '
+        f'{preprocessor.pad_size_divisor} with {preprocessor.pad_value}'
+    )
+
+
+def is_raw(preprocessor: BaseDataPreprocessor) -> bool:
+    """Whether a preprocessor leaves pixels as they were loaded, from 0 to 255."""
+    return not preprocessor._enable_normalize
+
+
 def _pixel_format(
     preprocessor: BaseDataPreprocessor, role: str
 ) -> Tuple[Tensor, Tensor, bool]:
@@ -102,7 +129,17 @@ def _pixel_format(
         )
     if not preprocessor._enable_normalize:
         return torch.zeros(1, 1, 1), torch.ones(1, 1, 1), flipped
-    return preprocessor.mean.double().cpu(), preprocessor.std.double().cpu(), flipped
+    mean, std = (t.double().cpu() for t in (preprocessor.mean, preprocessor.std))
+    for name, values, right in (
+        ('mean', mean, mean.isfinite()),
+        ('std', std, std.isfinite() & (std > 0)),
+    ):
+        if not right.all():
+            raise ValueError(
+                f'model.{role}.data_preprocessor.{name}={values.flatten().tolist()} '
+                f'must be finite{" and above 0" if name == "std" else ""}'
+            )
+    return mean, std, flipped
 
 
 def _valid_shapes(

@@ -1,18 +1,20 @@
+import logging
 import os.path as osp
-from typing import Optional, Sequence
+from typing import Any, Optional, Sequence
 
 import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import print_log
-from mmengine.model import BaseDataPreprocessor, BaseModel
+from mmengine.model import BaseDataPreprocessor
 from mmengine.runner import autocast
 from mmengine.runner.checkpoint import CheckpointLoader, load_state_dict
 from torch import Tensor
+from torch.utils._pytree import tree_flatten
 
-from ..config import load_cfg, load_model_cfg
-from ..registry import MODELS
+from ..config import load_cfg
 from .acceleration import accelerate
-from .pixels import PixelTranslator
+from .building import build_model, name_of
+from .pixels import PixelTranslator, is_raw
 from .sources import LogitRows, LogitSource
 
 TOLERANCE = 1e-4  # of an accelerated teacher's features, to the largest
@@ -35,10 +37,13 @@ class Teacher:
             batches the teacher will be given.
         accelerate (bool): Whether it may run as :func:`accelerate` makes it. Defaults
             to True.
+        run_preprocessor (dict, optional): The run's, for a model whose config has
+            none. Defaults to None.
 
     Raises:
         ValueError: If the config or the weights cannot be found or read, or do
-            not fit each other completely.
+            not fit each other completely; if only the student's images would be
+            normalised.
     """
 
     def __init__(
@@ -47,20 +52,29 @@ class Teacher:
         ckpt: Optional[str],
         preprocessor: BaseDataPreprocessor,
         accelerate: bool = True,
+        run_preprocessor: Optional[dict] = None,
     ) -> None:
         cfg = ConfigDict(cfg)
-        self.name = cfg.get('cfg_path') or cfg.get('type')
+        self.name = name_of(cfg)
         self.ckpt = _resolve_ckpt(cfg, ckpt)
         checkpoint = _read(self.ckpt)
         # A student must start from the same weights and draw the same samples
         # whatever its teacher is, so a teacher's initialisation draws apart.
         with torch.random.fork_rng(devices=[]):  # models are built on the CPU
-            self.model: BaseModel = MODELS.build(load_model_cfg(cfg, 'model.teacher'))
+            self.model, self.pixels_from = build_model(
+                cfg, 'model.teacher', run_preprocessor
+            )
         self._load(checkpoint)
         self.model.eval().requires_grad_(False)
         self._to_accelerate = accelerate
         self.classes = _classes(checkpoint)
         self.pixels = PixelTranslator(preprocessor, self.model.data_preprocessor)
+        if is_raw(self.model.data_preprocessor) and not is_raw(preprocessor):
+            raise ValueError(
+                f'model.teacher={self.name!r} has no data_preprocessor, so it would be '
+                "given raw pixels where the student's are normalised; set one as "
+                'model.teacher.data_preprocessor, or for both at the top of the config'
+            )
 
     def _load(self, checkpoint: dict) -> None:
         state_dict = checkpoint.get('state_dict', checkpoint)
@@ -79,6 +93,8 @@ class Teacher:
         A class that both know must have one index. Names that only one of them
         knows are let pass, since releases spell some differently.
 
+        Where they know none in common, a warning says so.
+
         Args:
             classes (Sequence[str], optional): Class names of the training data
                 set; None, as for a checkpoint without names, is not compared.
@@ -93,6 +109,15 @@ class Teacher:
                 f'the teacher of {self.ckpt!r} was trained on {len(self.classes)} '
                 f'classes, the training data set has {len(classes)}'
             )
+        if not set(classes) & set(self.classes):
+            print_log(
+                f'The teacher of {self.ckpt!r} was trained on as many classes as the '
+                f'training data set has, but none has the same name: '
+                f'{_shorten(str(list(self.classes)), 200)} and '
+                f'{_shorten(str(list(classes)), 200)}. See that they are the same ones',
+                logger='current',
+                level=logging.WARNING,
+            )
         position = {name: index for index, name in enumerate(classes)}
         for index, name in enumerate(self.classes):
             # names may repeat (ImageNet's 'crane'), so look at the place first
@@ -104,10 +129,10 @@ class Teacher:
                     f'of the teacher: {list(self.classes)}'
                 )
 
-    def to(self, device: torch.device) -> 'Teacher':
-        """Move the model and what translates its inputs."""
-        self.model.to(device)
-        self.pixels.to(device)
+    def to(self, *args: Any, **kwargs: Any) -> 'Teacher':
+        """Move or cast the model and what translates its inputs, as torch's ``to``."""
+        self.model.to(*args, **kwargs)
+        self.pixels.to(*args, **kwargs)
         return self
 
     def prepare_inputs(self, inputs: Tensor, data_samples: Sequence) -> Tensor:
@@ -120,6 +145,9 @@ class Teacher:
         Returns:
             Tensor: Shape (B, 3, H', W'), see :class:`PixelTranslator`.
         """
+        held = next(self.model.parameters())
+        if (held.device, held.dtype) != (inputs.device, inputs.dtype):
+            self.to(inputs)  # a copy of the distiller, such as EMA's, took it away
         return self.pixels(inputs, data_samples)
 
     @torch.no_grad()
@@ -141,16 +169,20 @@ class Teacher:
             return  # of another library, wrapped
         inputs = self.prepare_inputs(inputs, data_samples)
         on_cpu = inputs.device.type == 'cpu'
+        why = 'it then sees something else'
         with autocast(inputs.device.type, enabled=False):
-            plain = self.model.extract_feat(inputs)
             for for_cpu in (True, False) if on_cpu else (False,):
-                model = accelerate(self.model, for_cpu)
-                if all(map(_close, model.extract_feat(inputs), plain)):
-                    self.model = model
-                    return
+                try:
+                    model = accelerate(self.model, for_cpu)
+                    seen = model.extract_feat(inputs), self.model.extract_feat(inputs)
+                    if _close(*seen):
+                        self.model = model
+                        return
+                except Exception as error:  # of code that was not made for it
+                    why = f'{type(error).__name__}: {error}'
         print_log(
-            f'The teacher {self.name!r} sees something else with its batch '
-            'normalisation folded into its convolutions, so it runs as it is',
+            f'The teacher {self.name!r} runs as it is, without its batch normalisation '
+            f'folded into its convolutions: {why}',
             logger='current',
         )
 
@@ -180,9 +212,15 @@ class Teacher:
         return self
 
 
-def _close(a: Tensor, b: Tensor) -> bool:
-    """Whether two maps of features differ by rounding only."""
-    return bool((a - b).abs().max() <= TOLERANCE * b.abs().max())
+def _close(a: Any, b: Any) -> bool:
+    """Whether features, nested as a backbone gives them, differ by rounding only."""
+    (a, form_a), (b, form_b) = tree_flatten(a), tree_flatten(b)
+    return form_a == form_b and all(
+        bool((x - y).abs().max() <= TOLERANCE * y.abs().max())
+        if isinstance(x, Tensor)
+        else x is y
+        for x, y in zip(a, b)
+    )
 
 
 def _resolve_ckpt(cfg: ConfigDict, ckpt: Optional[str]) -> str:

@@ -2,9 +2,10 @@ from typing import Optional
 
 from torch import Tensor
 
+from ..checks import check_number, key_of
 from ..registry import MODELS
 from .functional import dist_loss
-from .logit_loss import LogitLoss, check_not_negative, check_positive
+from .logit_loss import LogitLoss
 
 
 @MODELS.register_module()
@@ -33,8 +34,8 @@ class DISTLoss(LogitLoss):
         reduction (str): 'mean', 'sum' or 'none'. Defaults to 'mean'.
 
     Raises:
-        ValueError: If ``tau`` or ``eps`` is not above 0 or a weight is negative;
-            and as :class:`LogitLoss`.
+        TypeError, ValueError: If ``tau`` or ``eps`` is not above 0 or a weight is
+            negative; and as :class:`LogitLoss`.
     """
 
     def __init__(
@@ -47,12 +48,10 @@ class DISTLoss(LogitLoss):
         reduction: str = 'mean',
     ) -> None:
         super().__init__(loss_weight, reduction)
-        check_positive(self, tau=tau, eps=eps)
-        check_not_negative(
-            self,
-            inter_loss_weight=inter_loss_weight,
-            intra_loss_weight=intra_loss_weight,
-        )
+        check_number(key_of(self, 'tau'), tau, above=0)
+        check_number(key_of(self, 'eps'), eps, above=0)
+        check_number(key_of(self, 'inter_loss_weight'), inter_loss_weight, at_least=0)
+        check_number(key_of(self, 'intra_loss_weight'), intra_loss_weight, at_least=0)
         self.tau = tau
         self.inter_loss_weight = inter_loss_weight
         self.intra_loss_weight = intra_loss_weight

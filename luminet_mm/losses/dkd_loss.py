@@ -1,10 +1,12 @@
 from typing import Optional
 
+import torch
 from torch import Tensor
 
+from ..checks import check_number, key_of
 from ..registry import MODELS
 from .functional import dkd_loss
-from .logit_loss import LogitLoss, check_not_negative, check_positive
+from .logit_loss import LogitLoss
 
 
 @MODELS.register_module()
@@ -30,8 +32,11 @@ class DKDLoss(LogitLoss):
         reduction (str): 'mean', 'sum' or 'none'. Defaults to 'mean'.
 
     Raises:
-        ValueError: If ``tau`` is not above 0 or ``alpha`` or ``beta`` is
-            negative; and as :class:`LogitLoss`. In ``forward``, without labels.
+        TypeError, ValueError: If ``tau`` is not above 0 or ``alpha`` or ``beta`` is
+            negative; and as :class:`LogitLoss`. In ``forward``, for samples without
+            labels, for fewer than two classes and, on a CPU, for labels that are not
+            below C; on a GPU the kernel stops for those, as in a cross-entropy, since
+            a check would have the CPU wait for the GPU in each step.
     """
 
     def __init__(
@@ -43,8 +48,9 @@ class DKDLoss(LogitLoss):
         reduction: str = 'mean',
     ) -> None:
         super().__init__(loss_weight, reduction)
-        check_positive(self, tau=tau)
-        check_not_negative(self, alpha=alpha, beta=beta)
+        check_number(key_of(self, 'tau'), tau, above=0)
+        check_number(key_of(self, 'alpha'), alpha, at_least=0)
+        check_number(key_of(self, 'beta'), beta, at_least=0)
         self.tau = tau
         self.alpha = alpha
         self.beta = beta
@@ -52,12 +58,26 @@ class DKDLoss(LogitLoss):
     def divergence(
         self, preds_S: Tensor, preds_T: Tensor, gt_labels: Optional[Tensor]
     ) -> Tensor:
+        name, num_classes = type(self).__name__, preds_S.shape[1]
+        if len(preds_S) == 0:  # nobody asked for labels, see mmdet's BBoxHead.loss
+            gt_labels = preds_S.new_zeros(0, dtype=torch.long)
         if gt_labels is None:
             raise ValueError(
-                f'{type(self).__name__} needs the class index of each sample, but '
-                'gt_labels is None: soft labels (mixup, CutMix) and the anchors of an '
-                'RPN have none'
+                f'{name} needs the class index of each sample, but gt_labels is None: '
+                'soft labels (mixup, CutMix) and the anchors of an RPN have none'
             )
+        if num_classes < 2:
+            raise ValueError(
+                f'{name} needs at least two classes, but there is one column of logits'
+            )
+        if gt_labels.device.type == 'cpu' and len(gt_labels):
+            low, high = gt_labels.min().item(), gt_labels.max().item()
+            if low < 0 or high >= num_classes:
+                raise ValueError(
+                    f'{name} is given gt_labels from {low} to {high}, but there are '
+                    f'{num_classes} columns of logits: labels must be from 0 to '
+                    f'{num_classes - 1}; give samples without a class the weight 0'
+                )
         return dkd_loss(preds_S, preds_T, gt_labels, self.tau, self.alpha, self.beta)
 
     def extra_repr(self) -> str:

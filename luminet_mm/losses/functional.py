@@ -111,10 +111,14 @@ def luminet_loss(
         Tensor: One value per sample, shape (N,).
     """
     preds_S, preds_T = _widen(preds_S), _widen(preds_T)
+
+    def plain(preds_S: Tensor, preds_T: Tensor) -> Tensor:
+        h_S, h_T = (perception(preds, eps, sync_stats) for preds in (preds_S, preds_T))
+        return kl_divergence(h_S, h_T, tau)
+
     if not sync_stats and fused.fits(preds_S, preds_T):
-        return fused.luminet_loss(preds_S, preds_T, tau, eps)
-    h_S, h_T = (perception(preds, eps, sync_stats) for preds in (preds_S, preds_T))
-    return kl_divergence(h_S, h_T, tau)
+        return fused.luminet_loss(preds_S, preds_T, tau, eps, plain)
+    return plain(preds_S, preds_T)
 
 
 def dkd_loss(
@@ -162,42 +166,43 @@ def _split_target(logits: Tensor, gt_labels: Tensor) -> Tuple[Tensor, Tensor]:
     The logit of "any other class" is the logarithm of the others' summed
     exponentials, so that no probability is ever rounded to 0 or to 1.
     """
-    labels = gt_labels[:, None]
+    labels = gt_labels.long()[:, None]
     columns = torch.arange(logits.shape[1] - 1, device=logits.device)
     others = logits.gather(1, columns + (columns >= labels))
     rest = others.logsumexp(dim=1, keepdim=True)
     return torch.cat([logits.gather(1, labels), rest], dim=1), others
 
 
-def standardize(logits: Tensor, eps: float = 1e-5) -> Tensor:
+def standardize(logits: Tensor, eps: float = 1e-7) -> Tensor:
     r"""Standardise logits sample by sample over the classes.
 
-    .. math:: h_{ij} = (z_{ij} - \bar{z}_i) / \sqrt{s_i^2 + \epsilon}
+    .. math:: h_{ij} = (z_{ij} - \bar{z}_i) / (s_i + \epsilon)
 
-    with the mean and the unbiased variance of row i: the Z-score of
-    `Logit Standardization <https://arxiv.org/abs/2403.01427>`_.
-    The authors add 1e-7 to the standard deviation itself; its gradient is not a
-    number where all logits of a sample are equal, as after a zero initialisation
-    of the classifier. The two agree wherever the logits spread at all.
+    with the mean and the unbiased standard deviation of row i: the Z-score of
+    `Logit Standardization <https://arxiv.org/abs/2403.01427>`_, as in the authors'
+    code. Its gradient is not a number where all logits of a sample are equal, as
+    after a zero initialisation of the classifier; here such a sample gives zeros,
+    with a zero gradient.
 
     Args:
         logits (Tensor): Logits z, shape (N, C).
-        eps (float): Added to the variance inside the root. Defaults to 1e-5, as
-            in :func:`perception`, which does the same over the other axis.
+        eps (float): Added to the standard deviation. Defaults to 1e-7, the authors'.
 
     Returns:
         Tensor: Standardised logits, shape (N, C), float32 or float64. All zeros
-        for a sample whose logits are equal.
+        for a sample whose logits are equal but for rounding.
     """
     logits = _widen(logits)
     if logits.shape[1] < 2:
         return logits - logits
-    var, mean = torch.var_mean(logits, dim=1, keepdim=True)
-    return (logits - mean) * torch.rsqrt(var + eps)
+    centred = _centre(logits)
+    # the norm's gradient is zero at zero, the root's is infinite
+    std = centred.norm(dim=1, keepdim=True) / (logits.shape[1] - 1) ** 0.5
+    return centred / (std + eps)
 
 
 def logit_standardization_loss(
-    preds_S: Tensor, preds_T: Tensor, tau: float = 2.0, eps: float = 1e-5
+    preds_S: Tensor, preds_T: Tensor, tau: float = 2.0, eps: float = 1e-7
 ) -> Tensor:
     """Classical knowledge distillation between standardised logits.
 

@@ -3,11 +3,10 @@
 import os.path as osp
 import warnings
 from glob import glob
-from typing import Any, Tuple
+from typing import Any, Callable, Optional, Tuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 def fits(preds_S: Tensor, preds_T: Tensor) -> bool:
@@ -26,43 +25,59 @@ def fits(preds_S: Tensor, preds_T: Tensor) -> bool:
     )
 
 
-def luminet_loss(preds_S: Tensor, preds_T: Tensor, tau: float, eps: float) -> Tensor:
+def luminet_loss(
+    preds_S: Tensor,
+    preds_T: Tensor,
+    tau: float,
+    eps: float,
+    plain: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
     """As :func:`luminet_mm.losses.functional.luminet_loss`.
-
-    It has no second derivative.
 
     Args:
         preds_S (Tensor): Student logits, shape (N, C), float32 on a CPU.
         preds_T (Tensor): Teacher logits, shape (N, C), float32 on a CPU.
         tau (float): Temperature.
         eps (float): Added to each class's variance.
+        plain (Callable): The same of the two matrices by torch's own operators, for a
+            gradient that is differentiated again (``create_graph=True``).
 
     Returns:
         Tensor: One value per sample, shape (N,).
     """
-    return _LuminetLoss.apply(preds_S, preds_T, tau, eps)
+    return _LuminetLoss.apply(
+        preds_S.contiguous(), preds_T.contiguous(), tau, eps, plain
+    )
 
 
 class _LuminetLoss(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, preds_S: Tensor, preds_T: Tensor, tau: float, eps: float
+        ctx: Any,
+        preds_S: Tensor,
+        preds_T: Tensor,
+        tau: float,
+        eps: float,
+        plain: Callable[[Tensor, Tensor], Tensor],
     ) -> Tensor:
-        preds_S = preds_S.contiguous()
         loss, difference, statistics = torch.ops.luminet_mm.luminet_loss(
-            preds_S, preds_T.contiguous(), tau, eps
+            preds_S, preds_T, tau, eps
         )
-        ctx.save_for_backward(preds_S, difference, statistics)
-        ctx.tau = tau
+        ctx.save_for_backward(preds_S, preds_T, difference, statistics)
+        ctx.tau, ctx.plain = tau, plain
         return loss
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None, None]:
-        grad_S = torch.ops.luminet_mm.luminet_loss_backward(
-            grad, *ctx.saved_tensors, ctx.tau
-        )
-        return grad_S, None, None, None
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        preds_S, preds_T, difference, statistics = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True
+            loss = ctx.plain(preds_S, preds_T)
+            (grad_S,) = torch.autograd.grad(loss, preds_S, grad, create_graph=True)
+        else:
+            grad_S = torch.ops.luminet_mm.luminet_loss_backward(
+                grad, preds_S, difference, statistics, ctx.tau
+            )
+        return grad_S, None, None, None, None
 
 
 def _load() -> bool:

@@ -2,9 +2,10 @@ from typing import Optional
 
 from torch import Tensor
 
+from ..checks import check_number, key_of
 from ..registry import MODELS
 from .functional import kd_loss
-from .logit_loss import LogitLoss, check_positive
+from .logit_loss import LogitLoss
 
 
 @MODELS.register_module()
@@ -21,14 +22,14 @@ class KDLoss(LogitLoss):
         reduction (str): 'mean', 'sum' or 'none'. Defaults to 'mean'.
 
     Raises:
-        ValueError: If ``tau`` is not above 0; and as :class:`LogitLoss`.
+        TypeError, ValueError: If ``tau`` is not above 0; and as :class:`LogitLoss`.
     """
 
     def __init__(
         self, tau: float = 4.0, loss_weight: float = 1.0, reduction: str = 'mean'
     ) -> None:
         super().__init__(loss_weight, reduction)
-        check_positive(self, tau=tau)
+        check_number(key_of(self, 'tau'), tau, above=0)
         self.tau = tau
 
     def divergence(

@@ -1,7 +1,12 @@
+import logging
 from abc import ABCMeta, abstractmethod
-from typing import Optional, Union
+from typing import Any, Optional, Set, Union
 
+import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
+
+from ..checks import check_choice, check_number, key_of
 
 REDUCTIONS = ('mean', 'sum', 'none')
 
@@ -17,7 +22,9 @@ class LogitLoss(nn.Module, metaclass=ABCMeta):
         reduction (str): 'mean', 'sum' or 'none'. Defaults to 'mean'.
 
     Raises:
-        ValueError: For a negative ``loss_weight`` or an unknown ``reduction``.
+        TypeError, ValueError: For a setting that cannot work, naming its config key,
+            its value, and what would be right: here a negative ``loss_weight`` or an
+            unknown ``reduction``.
 
     Attributes:
         compares (str): What it compares, an attribute of a distiller's rows.
@@ -27,14 +34,12 @@ class LogitLoss(nn.Module, metaclass=ABCMeta):
 
     def __init__(self, loss_weight: float = 1.0, reduction: str = 'mean') -> None:
         super().__init__()
-        check_not_negative(self, loss_weight=loss_weight)
-        if reduction not in REDUCTIONS:
-            raise ValueError(
-                f'{type(self).__name__}: reduction={reduction!r} is unknown, '
-                f'it must be one of {REDUCTIONS}'
-            )
+        check_number(key_of(self, 'loss_weight'), loss_weight, at_least=0)
+        check_choice(key_of(self, 'reduction'), reduction, REDUCTIONS)
         self.loss_weight = loss_weight
         self.reduction = reduction
+        self._warned: Set[str] = set()
+        self._looked = False
 
     @abstractmethod
     def divergence(
@@ -80,10 +85,14 @@ class LogitLoss(nn.Module, metaclass=ABCMeta):
             with a zero gradient where there is no sample.
 
         Raises:
+            TypeError: If the logits are no tensors of floating-point numbers, or
+                ``gt_labels`` are no integers.
             ValueError: If the two matrices do not have the same shape (N, C),
-                or ``avg_factor`` is given with another reduction than 'mean'.
+                ``gt_labels`` or ``weight`` not the shape (N,), or ``avg_factor`` is
+                given with another reduction than 'mean'.
         """
-        self._check(preds_S, preds_T, avg_factor)
+        self._check(preds_S, preds_T, gt_labels, weight, avg_factor)
+        self._look_once(preds_T)
         num_samples = len(preds_S)
         preds_T = preds_T.detach()
         if weight is not None:
@@ -117,38 +126,75 @@ class LogitLoss(nn.Module, metaclass=ABCMeta):
         return max(len(loss), 1)
 
     def _check(
-        self, preds_S: Tensor, preds_T: Tensor, avg_factor: Optional[float]
+        self,
+        preds_S: Tensor,
+        preds_T: Tensor,
+        gt_labels: Optional[Tensor],
+        weight: Optional[Tensor],
+        avg_factor: Optional[float],
     ) -> None:
+        name = type(self).__name__
+        for who, preds in (('student', preds_S), ('teacher', preds_T)):
+            if not (isinstance(preds, Tensor) and preds.is_floating_point()):
+                raise TypeError(
+                    f'{name} compares two (samples, classes) matrices of '
+                    f'floating-point numbers, but the {who} gives {_describe(preds)}'
+                )
         if preds_S.dim() != 2 or preds_S.shape != preds_T.shape:
             raise ValueError(
-                f'{type(self).__name__} compares two (samples, classes) matrices '
-                f'of one shape, but the student gives {tuple(preds_S.shape)} and '
-                f'the teacher {tuple(preds_T.shape)}'
+                f'{name} compares two (samples, classes) matrices of one shape, but '
+                f'the student gives {tuple(preds_S.shape)} and the teacher '
+                f'{tuple(preds_T.shape)}'
+            )
+        for key, values in (('gt_labels', gt_labels), ('weight', weight)):
+            if values is not None and (
+                not isinstance(values, Tensor) or values.shape != preds_S.shape[:1]
+            ):
+                raise ValueError(
+                    f'{name} needs one of {key} for each of {len(preds_S)} samples, '
+                    f'shape ({len(preds_S)},), but is given {_describe(values)}'
+                )
+        if gt_labels is not None and len(gt_labels) and not _are_indices(gt_labels):
+            raise TypeError(
+                f'{name} needs class indices, integers, but gt_labels are '
+                f'{_describe(gt_labels)}'
             )
         if avg_factor is not None and self.reduction != 'mean':
             raise ValueError(
-                f"{type(self).__name__}: avg_factor needs reduction='mean', "
-                f'not {self.reduction!r}'
+                f"{name}: avg_factor needs reduction='mean', not {self.reduction!r}"
+            )
+
+    def _look_once(self, preds_T: Tensor) -> None:
+        """Look at the first batch's logits; each look has the CPU wait for a GPU."""
+        if self._looked or self.compares != 'logits' or len(preds_T) < 2:
+            return
+        self._looked = True
+        if (preds_T == preds_T[:1]).all():
+            self._warn_once(
+                'the teacher gives every sample of the first batch the same logits, '
+                'from which nothing can be learnt; check its weights and the pixels '
+                'that it is given'
+            )
+
+    def _warn_once(self, text: str) -> None:
+        """Log a warning that is not repeated as long as the loss lives."""
+        if text not in self._warned:
+            self._warned.add(text)
+            print_log(
+                f'{type(self).__name__}: {text}',
+                logger='current',
+                level=logging.WARNING,
             )
 
     def extra_repr(self) -> str:
         return f'loss_weight={self.loss_weight}, reduction={self.reduction!r}'
 
 
-def check_positive(owner: nn.Module, **values: float) -> None:
-    """Raise a ValueError that names the first value that is not above zero."""
-    for key, value in values.items():
-        if not value > 0 or value == float('inf'):
-            raise ValueError(
-                f'{type(owner).__name__}: {key}={value} must be a finite number above 0'
-            )
+def _are_indices(labels: Tensor) -> bool:
+    return not labels.is_floating_point() and labels.dtype != torch.bool
 
 
-def check_not_negative(owner: nn.Module, **values: float) -> None:
-    """Raise a ValueError that names the first value that is below zero."""
-    for key, value in values.items():
-        if not 0 <= value < float('inf'):
-            raise ValueError(
-                f'{type(owner).__name__}: {key}={value} must be a finite number of '
-                'at least 0'
-            )
+def _describe(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f'{value.dtype} of shape {tuple(value.shape)}'
+    return f'a {type(value).__name__}'

@@ -2,9 +2,10 @@ from typing import Optional
 
 from torch import Tensor
 
+from ..checks import check_number, key_of
 from ..registry import MODELS
 from .functional import logit_standardization_loss
-from .logit_loss import LogitLoss, check_positive
+from .logit_loss import LogitLoss
 
 
 @MODELS.register_module()
@@ -21,11 +22,12 @@ class LogitStandardizationLoss(LogitLoss):
             Defaults to 2.0, the authors' choice.
         loss_weight (float): Factor of the whole loss. The authors take 9.0 on
             CIFAR-100, beside a cross-entropy of weight 0.1. Defaults to 1.0.
-        eps (float): Added to each sample's variance. Defaults to 1e-5.
+        eps (float): Added to each sample's standard deviation. Defaults to 1e-7, the
+            authors'.
         reduction (str): 'mean', 'sum' or 'none'. Defaults to 'mean'.
 
     Raises:
-        ValueError: If ``tau`` or ``eps`` is not above 0; and as
+        TypeError, ValueError: If ``tau`` or ``eps`` is not above 0; and as
             :class:`LogitLoss`.
     """
 
@@ -33,11 +35,12 @@ class LogitStandardizationLoss(LogitLoss):
         self,
         tau: float = 2.0,
         loss_weight: float = 1.0,
-        eps: float = 1e-5,
+        eps: float = 1e-7,
         reduction: str = 'mean',
     ) -> None:
         super().__init__(loss_weight, reduction)
-        check_positive(self, tau=tau, eps=eps)
+        check_number(key_of(self, 'tau'), tau, above=0)
+        check_number(key_of(self, 'eps'), eps, above=0)
         self.tau = tau
         self.eps = eps
 

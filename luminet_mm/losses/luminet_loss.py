@@ -3,9 +3,10 @@ from typing import Optional, Union
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
+from ..checks import check_boolean, check_number, key_of
 from ..registry import MODELS
 from .functional import luminet_loss
-from .logit_loss import LogitLoss, check_positive
+from .logit_loss import LogitLoss
 
 
 @MODELS.register_module()
@@ -25,13 +26,15 @@ class LuminetLoss(LogitLoss):
         reduction (str): 'mean', 'sum' or 'none'. Defaults to 'mean'.
         sync_stats (bool): Whether mean and variance are those of the batches of all
             processes, as SyncBatchNorm's, and 'mean' divides by the samples of
-            all: several processes then train as one with the whole batch. Defaults to
-            False, as in the paper: each process has its own, and of 20 classes 16
+            all: several processes then train as one with the whole batch. The authors'
+            code is one process, which standardises over all of a batch (64 images on
+            CIFAR-100, 512 or 256 on ImageNet), so that several processes need True to
+            do the same. Defaults to False, each process has its own: of 20 classes 16
             samples did as well as 64, but 4 did not (``docs/results/statistics.md``).
 
     Raises:
-        ValueError: If ``tau`` or ``eps`` is not above 0; and as
-            :class:`LogitLoss`.
+        TypeError, ValueError: If ``tau`` or ``eps`` is not above 0 or ``sync_stats``
+            no boolean; and as :class:`LogitLoss`.
     """
 
     def __init__(
@@ -43,7 +46,9 @@ class LuminetLoss(LogitLoss):
         sync_stats: bool = False,
     ) -> None:
         super().__init__(loss_weight, reduction)
-        check_positive(self, tau=tau, eps=eps)
+        check_number(key_of(self, 'tau'), tau, above=0)
+        check_number(key_of(self, 'eps'), eps, above=0)
+        check_boolean(key_of(self, 'sync_stats'), sync_stats)
         self.tau = tau
         self.eps = eps
         self.sync_stats = sync_stats
@@ -51,6 +56,13 @@ class LuminetLoss(LogitLoss):
     def divergence(
         self, preds_S: Tensor, preds_T: Tensor, gt_labels: Optional[Tensor]
     ) -> Tensor:
+        own = not self.sync_stats or get_world_size() == 1
+        if own and len(preds_S) == 1:
+            self._warn_once(
+                'a batch of one sample has no statistics, so its loss is 0 and '
+                'teaches nothing; use a larger batch_size (accumulating gradients '
+                'does not help), or sync_stats=True where several processes train'
+            )
         return luminet_loss(preds_S, preds_T, self.tau, self.eps, self.sync_stats)
 
     def num_samples(self, loss: Tensor) -> Union[Tensor, int]:

@@ -2,9 +2,10 @@ from typing import Optional, Sequence
 
 from torch import Tensor
 
+from ..checks import check_number, check_type, key_of
 from ..registry import MODELS
 from .functional import multi_level_loss
-from .logit_loss import LogitLoss, check_not_negative, check_positive
+from .logit_loss import LogitLoss
 
 
 @MODELS.register_module()
@@ -16,13 +17,25 @@ class MultiLevelLoss(LogitLoss):
     the divergence of every sample, the relations of the samples of the batch and
     those of the classes, summed over several temperatures.
 
-    This is the loss of one view of the batch. The authors' recipe is more than
-    the loss: they also show the student a strongly augmented view of every image
-    (cross-entropy and three of the five temperatures' divergences), and they
-    train for 480 epochs where the benchmark has 240. Their code multiplies the
-    terms of the plain view by masks of the teacher's confidence, but only after
-    reducing them to one number, so that the masks select nothing: they halve the
-    terms. The same is said here by ``batch_weight=0.5, class_weight=0.5``.
+    The authors' code shows the student two views of every image, a plain one and one
+    that is strongly augmented. Beside a cross-entropy of weight 0.1 for each view it
+    adds, with weight 0.9 and at temperatures 2, 3, 4, 5 and 6,
+
+    - half of all three terms of the plain view: a mask of the teacher's confidence is
+      multiplied with terms that were reduced to one number before, so it selects
+      nothing, and half of it is set (exactly half, if the batch is even and no two
+      confidences are equal);
+    - the whole divergence once more: the strong view's at 3, 4 and 5, the plain one's
+      at 2 and 6.
+
+    Where both views are one image, the divergence has therefore the weight 1.5 at
+    every temperature, and the relations have 0.5: ``instance_weight=1.5,
+    batch_weight=0.5, class_weight=0.5, loss_weight=0.9`` beside a cross-entropy of 0.2
+    is then their loss exactly, and what ``configs/cifar100/*_mlkd*.py`` set. Two views
+    take three of these losses, each of one ``view``, as in
+    ``configs/cifar100/resnet32x4_resnet8x4_mlkd_two_views.py``. That is their loss,
+    too; but there the student sees both views in one batch, of which its batch
+    normalisation takes the statistics, and theirs sees one after the other.
 
     Args:
         taus (Sequence[float]): Temperatures to sum over. Defaults to 2, 3, 4, 5
@@ -30,13 +43,18 @@ class MultiLevelLoss(LogitLoss):
         instance_weight (float): Weight of the divergence. Defaults to 1.0.
         batch_weight (float): Weight of the relations of samples. Defaults to 1.0.
         class_weight (float): Weight of the relations of classes. Defaults to 1.0.
-        loss_weight (float): Factor of the whole loss. The authors take 0.9 on
-            CIFAR-100, beside a cross-entropy of weight 0.1. Defaults to 1.0.
+        loss_weight (float): Factor of the whole loss. The authors take 0.9.
+            Defaults to 1.0.
         reduction (str): 'mean', 'sum' or 'none'. Defaults to 'mean'.
+        view (int, optional): Which half of the rows is compared, 0 or 1, of batches
+            that hold two views of each image, see
+            :class:`luminet_mm.models.MultiViewDataPreprocessor`. Defaults to None,
+            all rows.
 
     Raises:
-        ValueError: If ``taus`` is empty or one of them is not above 0, or a
-            weight is negative; and as :class:`LogitLoss`.
+        TypeError, ValueError: If ``taus`` is empty or one of them is not above 0, a
+            weight is negative, or ``view`` is neither 0 nor 1; and as
+            :class:`LogitLoss`. In ``forward``, for two views of an odd number of rows.
     """
 
     def __init__(
@@ -47,24 +65,49 @@ class MultiLevelLoss(LogitLoss):
         class_weight: float = 1.0,
         loss_weight: float = 1.0,
         reduction: str = 'mean',
+        view: Optional[int] = None,
     ) -> None:
         super().__init__(loss_weight, reduction)
-        if not isinstance(taus, Sequence) or not taus:
-            raise ValueError(
-                f'{type(self).__name__}: taus={taus} must be a list of at least one '
-                'temperature'
+        key, wanted = key_of(self, 'taus'), 'a list of at least one temperature'
+        check_type(key, taus, Sequence, wanted)
+        if not taus:
+            raise ValueError(f'{key}={taus!r} must be {wanted}')
+        for index, tau in enumerate(taus):
+            check_number(f'{key}[{index}]', tau, above=0)
+        check_number(key_of(self, 'instance_weight'), instance_weight, at_least=0)
+        check_number(key_of(self, 'batch_weight'), batch_weight, at_least=0)
+        check_number(key_of(self, 'class_weight'), class_weight, at_least=0)
+        if view is not None:
+            check_number(
+                key_of(self, 'view'), view, at_least=0, at_most=1, integer=True
             )
-        check_positive(self, **{f'taus[{i}]': tau for i, tau in enumerate(taus)})
-        check_not_negative(
-            self,
-            instance_weight=instance_weight,
-            batch_weight=batch_weight,
-            class_weight=class_weight,
-        )
         self.taus = tuple(taus)
         self.instance_weight = instance_weight
         self.batch_weight = batch_weight
         self.class_weight = class_weight
+        self.view = view
+
+    def forward(
+        self,
+        preds_S: Tensor,
+        preds_T: Tensor,
+        gt_labels: Optional[Tensor] = None,
+        weight: Optional[Tensor] = None,
+        avg_factor: Optional[float] = None,
+    ) -> Tensor:
+        """See :meth:`LogitLoss.forward`; N is half of the rows if ``view`` is set."""
+        given = preds_S, preds_T, gt_labels, weight
+        if self.view is not None:
+            self._check(*given, avg_factor)
+            half, rest = divmod(len(preds_S), 2)
+            if rest:
+                raise ValueError(
+                    f'{type(self).__name__} with view={self.view} halves the rows, but '
+                    f'there are {len(preds_S)}: it needs two views of each image'
+                )
+            own = slice(self.view * half, (self.view + 1) * half)
+            given = tuple(rows if rows is None else rows[own] for rows in given)
+        return super().forward(*given, avg_factor)
 
     def divergence(
         self, preds_S: Tensor, preds_T: Tensor, gt_labels: Optional[Tensor]
@@ -82,5 +125,5 @@ class MultiLevelLoss(LogitLoss):
         return (
             f'taus={self.taus}, instance_weight={self.instance_weight}, '
             f'batch_weight={self.batch_weight}, class_weight={self.class_weight}, '
-            f'{super().extra_repr()}'
+            f'{super().extra_repr()}, view={self.view}'
         )

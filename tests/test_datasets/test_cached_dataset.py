@@ -22,7 +22,7 @@ from tiny import (
     save_weights,
 )
 
-from luminet_mm.config import merge_cfg_options
+from luminet_mm.cfg_options import load_run_cfg
 from luminet_mm.datasets import CachedDataset
 from luminet_mm.registry import DATASETS, MODELS
 
@@ -217,9 +217,8 @@ def test_refuses_what_has_no_pipeline(folder):
 
 
 def from_base(name, data_root):
-    cfg = Config.fromfile(osp.join(BASES, name))
+    cfg = load_run_cfg(osp.join(BASES, name), dict(data_root=str(data_root)))
     init_default_scope(cfg.default_scope)
-    merge_cfg_options(cfg, dict(data_root=str(data_root)))
     return cfg
 
 

@@ -29,7 +29,7 @@ def test_teacher_logits_are_its_own_pipelines(tmp_path):
     model = distiller(
         classifier(), teacher_cfg, save_weights(teacher_cfg, tmp_path / 't.pth')
     )
-    teacher = model.teachers[0].model
+    teacher = model.build_teachers()[0].model
     data = model.data_preprocessor(image_batch(), True)
     with model.source.observe(model.student, data['data_samples']) as rows:
         logits = model.student(**data, mode='loss')
@@ -51,7 +51,7 @@ def test_several_teachers_are_averaged(tmp_path):
     data = model.data_preprocessor(image_batch(), True)
     with model.source.observe(model.student, data['data_samples']) as rows:
         model.student(**data, mode='loss')
-    logits = [t.model(data['inputs'], mode='tensor') for t in model.teachers]
+    logits = [t.model(data['inputs'], mode='tensor') for t in model.build_teachers()]
     expected = (logits[0] + logits[1]) / 2
     torch.testing.assert_close(
         model._teach(data['inputs'], data['data_samples'], rows).logits, expected

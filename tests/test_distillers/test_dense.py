@@ -248,7 +248,7 @@ def test_wrong_teacher(teacher, message, make):
 def test_wrong_source():
     with pytest.raises(ValueError, match="model.source.rows='best' must be one of"):
         DenseSource(rows='best')
-    with pytest.raises(ValueError, match='model.source.num_rows=0 must be at least 1'):
+    with pytest.raises(ValueError, match='num_rows=0 must be an integer of at least 1'):
         DenseSource(num_rows=0)
 
 

@@ -55,7 +55,9 @@ def test_each_learns_from_the_mean_of_the_others():
     expected = 0
     for k, (each, prefix) in enumerate(zip(models, ('', 'peers.0.', 'peers.1.'))):
         own = each(**each.data_preprocessor(image_batch(), True), mode='loss')['loss']
-        torch.testing.assert_close(losses[f'{prefix}loss'], own, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            losses[f'{prefix}loss_cls'], own, rtol=1e-4, atol=1e-5
+        )
         others = [z.detach() for i, z in enumerate(logits) if i != k]
         taught = sum(kd_loss(logits[k], z, tau=1.0).mean() for z in others) / 2
         assert taught > 1e-4

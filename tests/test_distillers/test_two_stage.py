@@ -50,7 +50,7 @@ def test_own_weights_give_exactly_zero(make, tmp_path):
     ckpt = save_weights(cfg, tmp_path / 'teacher.pth')
     model = distiller(cfg, cfg, ckpt)
     model.load_state_dict(torch.load(ckpt)['state_dict'])
-    model.teachers  # noqa: B018
+    model.build_teachers()
     losses = step(model, detection_batch(masks=make is mask_rcnn))
     assert losses['loss_luminet'] == 0
     assert losses['loss_kd'] == 0
@@ -86,7 +86,7 @@ def test_own_weights_give_exactly_zero_with_other_pixels(tmp_path):
 def test_each_part_runs_once(tmp_path):
     cfg = faster_rcnn()
     model = distiller(cfg, cfg, save_weights(cfg, tmp_path / 'teacher.pth', seed=1))
-    teacher = model.teachers[0].model
+    teacher = model.build_teachers()[0].model
     calls = {}
 
     def count(name):
@@ -115,7 +115,7 @@ def test_student_losses_are_upstreams(tmp_path):
     """The distiller adds losses; it changes none, and leaves no hook behind."""
     cfg = faster_rcnn()
     model = distiller(cfg, cfg, save_weights(cfg, tmp_path / 'teacher.pth', seed=1))
-    model.teachers  # noqa: B018
+    model.build_teachers()
     torch.manual_seed(3)
     losses = step(model, detection_batch())
     torch.manual_seed(3)
@@ -144,7 +144,7 @@ def test_rows_labels_and_gradient(tmp_path):
     assert rows.labels.shape == (num_rois,)
     assert 0 < (rows.labels < 3).sum() < num_rois  # background is the last class
 
-    teacher = model.teachers[0].model
+    teacher = model.build_teachers()[0].model
     expected = teacher.roi_head._bbox_forward(
         teacher.extract_feat(data['inputs']), rows.rois
     )['cls_score']
@@ -166,7 +166,7 @@ def test_no_roi_gives_no_logits(tmp_path):
     model = distiller(cfg, cfg, save_weights(cfg, tmp_path / 'teacher.pth'))
     rows = RoIRows(logits=torch.zeros(0, 4), rois=torch.zeros(0, 5))
     taught = model.source.teach(
-        model.teachers[0].model, torch.zeros(1, 3, 64, 64), rows
+        model.build_teachers()[0].model, torch.zeros(1, 3, 64, 64), rows
     )
     assert taught.logits.shape == (0, 4)
 
@@ -180,7 +180,7 @@ def test_cascade_teacher_by_stage(stage, tmp_path):
         save_weights(teacher, tmp_path / 'teacher.pth'),
         source=dict(type='TwoStageSource', teacher_stage=stage),
     )
-    heads = model.teachers[0].model.roi_head.bbox_head
+    heads = model.build_teachers()[0].model.roi_head.bbox_head
     ran = []
     for index, head in enumerate(heads):
         head.register_forward_hook(lambda *_, index=index: ran.append(index))
@@ -209,7 +209,7 @@ def test_says_what_is_distilled(tmp_path):
     cfg, teacher = mask_rcnn(), faster_rcnn()
     ckpt = save_weights(teacher, tmp_path / 'teacher.pth')
     model = distiller(cfg, teacher, ckpt, warmup=5, warmup_by_epoch=False)
-    model.teachers  # noqa: B018
+    model.build_teachers()
     table = model._summary()
     for line in (
         'student       MaskRCNN (mmdet::_base_/models/mask-rcnn_r50_fpn.py)',
@@ -265,6 +265,7 @@ def test_teacher_of_other_levels(teacher, tmp_path):
     teacher = faster_rcnn(**teacher)
     ckpt = save_weights(teacher, tmp_path / 'teacher.pth', seed=1)
     model = distiller(faster_rcnn(), teacher, ckpt)
+    model.build_teachers()
     data = model.data_preprocessor(detection_batch(), True)
     with model.source.observe(model.student, data['data_samples']) as rows:
         model.student(**data, mode='loss')
@@ -306,7 +307,7 @@ def test_own_weights_give_exactly_zero_in_all_predictions(make, tmp_path):
     ckpt = save_weights(cfg, tmp_path / 'teacher.pth')
     model = whole_distiller(cfg, cfg, ckpt)
     model.load_state_dict(torch.load(ckpt)['state_dict'])
-    model.teachers  # noqa: B018
+    model.build_teachers()
     batch = detection_batch(masks=make is mask_rcnn)
     losses = step(model, batch)
     assert losses['loss_box'] == losses['loss_rpn'] == 0
@@ -429,7 +430,9 @@ def test_objectness_needs_the_same_anchors(tmp_path):
         whole_distiller(
             faster_rcnn(), alone, save_weights(alone, tmp_path / 'alone.pth')
         ).init_weights()
-    with pytest.raises(ValueError, match='model.source.num_anchors=1 must be >= 2'):
+    with pytest.raises(
+        ValueError, match='num_anchors=1 must be an integer of at least 2'
+    ):
         TwoStageSource(num_anchors=1)
 
 

@@ -58,7 +58,7 @@ def test_valid(tmp_path):
             'model.distill_losses.loss_box: BoxLoss compares deltas, and a '
             'ImageClassifier is compared by its logits only',
         ),
-        (dict(warmup=-1), 'model.warmup=-1 is negative'),
+        (dict(warmup=-1), 'model.warmup=-1 must be an integer of at least 0'),
         (
             dict(source=dict(type='OneStageSource')),
             r"model.source.type='OneStageSource' is unknown, the families are "
@@ -66,7 +66,7 @@ def test_valid(tmp_path):
         ),
         (
             dict(source=dict(type='TwoStageSource')),
-            'model.student is a ImageClassifier, which none of .*TwoStageSource',
+            "model.source.type='TwoStageSource' does not fit .* a ImageClassifier",
         ),
         (dict(student=dict(depth=3)), 'model.student has neither `cfg_path` nor'),
         (
@@ -181,7 +181,9 @@ def test_no_such_stage(tmp_path):
 
 
 def train(cfg):
-    Runner.from_cfg(Config(cfg)).train()
+    runner = Runner.from_cfg(Config(cfg))
+    runner.train()
+    return runner
 
 
 @pytest.mark.parametrize('key', ['classes', 'CLASSES'])
@@ -205,21 +207,34 @@ def test_number_of_classes_in_the_checkpoint_differs(tmp_path):
         train(detection_run(model, tmp_path, tmp_path / 'run'))
 
 
-def test_epochs_that_never_pass(tmp_path):
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_warmup_longer_than_the_run(by_epoch, tmp_path, monkeypatch):
+    """Is shortened to half of the run, and said."""
     ckpt = save_weights(classifier(), tmp_path / 'teacher.pth')
-    model = distilled(classifier(), classifier(), ckpt, warmup=5)
+    model = distilled(
+        classifier(), classifier(), ckpt, warmup=9, warmup_by_epoch=by_epoch
+    )
     cfg = classification_run(model, tmp_path, tmp_path / 'run')
-    cfg['train_cfg'] = dict(by_epoch=False, max_iters=20)
-    cfg['train_dataloader']['sampler']['type'] = 'InfiniteSampler'
-    with pytest.raises(
-        ValueError, match='model.warmup=5 is longer than the run of 1 epochs'
-    ):
-        train(cfg)
+    if by_epoch:
+        cfg['train_cfg'] = dict(by_epoch=True, max_epochs=4)
+    else:
+        cfg['train_cfg'] = dict(by_epoch=False, max_iters=4)
+        cfg['train_dataloader']['sampler']['type'] = 'InfiniteSampler'
+    log = []
+    monkeypatch.setattr(
+        'luminet_mm.distillers.base_distiller.print_log',
+        lambda text, **_: log.append(text),
+    )
+    assert train(cfg).model.warmup == 2
+    (warning,) = log
+    unit = 'epochs' if by_epoch else 'iters'
+    assert f'model.warmup=9 is longer than the run of 4 {unit}' in warning
 
 
-def test_name_of_the_students_own_loss(tmp_path):
+@pytest.mark.parametrize(('own', 'named'), [('loss', 'the total'), ('loss_cls', 'own')])
+def test_name_of_the_students_own_loss(own, named, tmp_path):
     ckpt = save_weights(classifier(), tmp_path / 'teacher.pth')
     model = distilled(classifier(), classifier(), ckpt)
-    model['distill_losses'] = dict(loss=LUMINET)
-    with pytest.raises(ValueError, match=r"losses of its own named \['loss'\]"):
+    model['distill_losses'] = {own: LUMINET}
+    with pytest.raises(ValueError, match=named):
         train(classification_run(model, tmp_path, tmp_path / 'run'))

@@ -69,6 +69,25 @@ def test_takes_transposed_logits():
         assert torch.equal(got, plain)
 
 
+@pytest.mark.parametrize('power', [1, 2])  # the first hands a constant gradient down
+def test_second_derivative_is_the_plain_formulas(power):
+    """Of a gradient penalty, whose gradient the operator alone cannot make."""
+    z_S, z_T, _ = batch(5, 4)
+    z_S, z_T = z_S / 5, z_T / 3
+
+    def penalty_gradient(z_S, z_T):
+        z_S = z_S.clone().requires_grad_()
+        loss = luminet_loss(z_S, z_T, tau=2.0).pow(power).sum()
+        (grad,) = torch.autograd.grad(loss, z_S, create_graph=True)
+        (second,) = torch.autograd.grad(grad.square().sum(), z_S)
+        return grad.detach(), second
+
+    expected = penalty_gradient(z_S.double(), z_T.double())
+    for got, plain in zip(penalty_gradient(z_S, z_T), expected):
+        assert plain.abs().max() > 1e-3
+        torch.testing.assert_close(got.double(), plain, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize('wrong', [float('nan'), float('inf')])
 def test_shows_what_is_not_a_number(wrong):
     z_S, z_T, weight = batch(4, 3)
@@ -81,7 +100,7 @@ def test_shows_what_is_not_a_number(wrong):
 @pytest.mark.parametrize('shape', [(4, 5), (3, 6), (15,)])
 def test_refuses_another_shape(shape):
     with pytest.raises(RuntimeError, match=r'one shape \(samples, classes\), got \[3'):
-        fused.luminet_loss(torch.zeros(3, 5), torch.zeros(shape), 1.0, 1e-5)
+        fused.luminet_loss(torch.zeros(3, 5), torch.zeros(shape), 1.0, 1e-5, None)
 
 
 def test_leaves_to_the_plain_formula_what_it_cannot_do():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny import (
     classifier,
+    dense,
     detection_batch,
     distiller,
     faster_rcnn,
@@ -49,3 +50,51 @@ def test_every_loss_teaches(make, batch, head, tmp_path):
         assert loss > 0
         assert grad.abs().sum() > 0
         assert grad.isfinite().all()
+
+
+def few_rois(count):
+    """A Faster R-CNN that samples as many RoIs, of an image without objects."""
+    sampling = dict(
+        rpn_proposal=dict(max_per_img=1, min_bbox_size=0 if count else 10000)
+    )
+    return faster_rcnn(train_cfg=sampling)
+
+
+def empty_image():
+    batch = detection_batch([(64, 64)])
+    (sample,) = batch['data_samples']
+    sample.gt_instances = sample.gt_instances[:0]
+    return batch
+
+
+@pytest.mark.parametrize(
+    ('make', 'batch', 'num_rows'),
+    [
+        (classifier, lambda: image_batch(num_images=1), 1),
+        (lambda: few_rois(0), empty_image, 0),
+        (lambda: few_rois(1), empty_image, 1),
+        (lambda: dense('retinanet'), empty_image, None),
+    ],
+)
+def test_no_row_and_one_row(make, batch, num_rows, tmp_path):
+    """Nothing to learn is no reason to stop, nor to give a gradient without an end."""
+    cfg = make()
+    model = distiller(
+        cfg,
+        cfg,
+        save_weights(cfg, tmp_path / 'teacher.pth', seed=1),
+        distill_losses={
+            f'loss_{name}': dict(type=f'luminet_mm.{name}') for name in LOSSES
+        },
+    )
+    data = model.data_preprocessor(batch(), True)
+    rows, _ = model.look(**data)
+    assert num_rows in (len(rows.logits), None)
+    losses = model.loss(**data)
+    total, log = model.parse_losses(losses)
+    total.backward()
+    for name in LOSSES:
+        assert log[f'loss_{name}'].isfinite()
+        assert num_rows != 0 or log[f'loss_{name}'] == 0
+    for parameter in model.student.parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all()

@@ -3,13 +3,18 @@ edge of its input, weighting, reduction, registration, errors."""
 
 import importlib
 import inspect
+import logging
+import re
+import sys
 
 import naive
 import pytest
 import torch
 from mmengine.registry import DefaultScope
 
+from luminet_mm.checks import place
 from luminet_mm.losses import (
+    BoxLoss,
     DKDLoss,
     KDLoss,
     LogitLoss,
@@ -53,6 +58,7 @@ SETTINGS = [
     ]
 ]
 
+HALF = [torch.float16, torch.bfloat16]
 every_loss = pytest.mark.parametrize('module', LOSSES)
 
 
@@ -120,18 +126,42 @@ def test_gradcheck(module, shape):
 
 
 @every_loss
+@pytest.mark.parametrize('shape', [(3, 4), (2, 6)])
+def test_second_derivative(module, shape):
+    z_S, z_T, labels = batch(*shape, seed=3, scale=1.0)
+    assert torch.autograd.gradgradcheck(
+        lambda z: values_of(module, z, z_T, labels), (z_S.requires_grad_(),)
+    )
+
+
+@every_loss
 @pytest.mark.parametrize('num_samples', [0, 1])
-def test_empty_batch_and_single_sample(module, num_samples):
+@pytest.mark.parametrize('dtype', HALF + [torch.float32, torch.float64])
+@pytest.mark.parametrize('settings', [{}, dict(reduction='none')])
+def test_empty_batch_and_single_sample(module, num_samples, dtype, settings):
     z_S, z_T, labels = batch(num_samples, 5, seed=4)
-    value = values_of(module, z_S.requires_grad_(), z_T, labels)
-    assert value.shape == (num_samples,)
+    z_S, z_T = z_S.to(dtype).requires_grad_(), z_T.to(dtype)
+    value = module(**settings)(z_S, z_T, gt_labels=labels)
+    assert value.shape == ((num_samples,) if settings else ())
     value.sum().backward()
     assert torch.isfinite(value).all()
     assert torch.isfinite(z_S.grad).all()
     if num_samples == 0 or module is LuminetLoss:
         assert (value == 0).all()
         assert (z_S.grad == 0).all()
-        assert module()(z_S, z_T, gt_labels=labels) == 0
+
+
+@every_loss
+@pytest.mark.parametrize('labels', [None, torch.zeros(0), torch.zeros(0).int()])
+@pytest.mark.parametrize('weight', [None, torch.zeros(0)])
+def test_no_sample_needs_no_labels(module, labels, weight):
+    """mmdet asks its box head for no loss where it sampled no RoI."""
+    z_S, z_T = torch.zeros(2, 0, 5).unbind()
+    z_S.requires_grad_()
+    loss = module()(z_S, z_T, gt_labels=labels, weight=weight)
+    loss.backward()
+    assert loss == 0
+    assert z_S.grad.shape == (0, 5)
 
 
 @every_loss
@@ -165,7 +195,7 @@ def test_large_logits(module, offset):
 
 
 @pytest.mark.parametrize(('module', 'settings'), SETTINGS)
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('dtype', HALF)
 def test_autocast_does_not_narrow(module, settings, dtype):
     z_S, z_T, labels = batch(16, 10, seed=12)
     z_S, z_T = z_S.to(dtype).requires_grad_(), z_T.to(dtype)
@@ -259,26 +289,41 @@ def test_log_shows_every_argument(module):
 
 
 @pytest.mark.parametrize(
-    ('module', 'kwargs', 'message'),
+    ('module', 'kwargs', 'error', 'message'),
     [
-        (
-            LuminetLoss,
-            dict(tau=0),
-            'LuminetLoss: tau=0 must be a finite number above 0',
-        ),
+        (LuminetLoss, dict(tau=0), ValueError, 'tau=0 must be a finite number above 0'),
         (
             KDLoss,
             dict(loss_weight=-2.0),
-            'KDLoss: loss_weight=-2.0 must be a finite number of at least 0',
+            ValueError,
+            'loss_weight=-2.0 must be a finite number of at least 0',
         ),
-        (KDLoss, dict(reduction='max'), "reduction='max' is unknown"),
-        (MultiLevelLoss, dict(taus=[]), r'taus=\[\] must be a list of at least one'),
-        (MultiLevelLoss, dict(taus=4.0), 'MultiLevelLoss: taus=4.0 must be a list'),
-        (MultiLevelLoss, dict(taus=[4.0, 0.0]), r'taus\[1\]=0.0 must be'),
+        (
+            KDLoss,
+            dict(reduction='means'),
+            ValueError,
+            "reduction='means' must be one of ('mean', 'sum', 'none'), "
+            "did you mean 'mean'?",
+        ),
+        (KDLoss, dict(reduction=None), ValueError, 'reduction=None must be one of'),
+        (
+            LuminetLoss,
+            dict(sync_stats='False'),
+            TypeError,
+            "sync_stats='False' must be True or False; it is a text, so remove",
+        ),
+        (LuminetLoss, dict(sync_stats=1), TypeError, 'sync_stats=1 must be True or'),
+        (MultiLevelLoss, dict(taus=[]), ValueError, 'taus=[] must be a list of at lea'),
+        (MultiLevelLoss, dict(taus=4.0), TypeError, 'taus=4.0 must be a list of at le'),
+        (MultiLevelLoss, dict(taus=[4, 0]), ValueError, 'taus[1]=0 must be a finite'),
+        (MultiLevelLoss, dict(taus='4'), TypeError, "taus[0]='4' must be a finite num"),
     ],
 )
-def test_wrong_arguments(module, kwargs, message):
-    with pytest.raises(ValueError, match=message):
+def test_wrong_arguments(module, kwargs, error, message):
+    with pytest.raises(error, match=re.escape(f'{module.__name__}.{message}')):
+        module(**kwargs)
+    key = 'model.distill_losses.loss_mine'
+    with place(key), pytest.raises(error, match=re.escape(f'{key}.{message}')):
         module(**kwargs)
 
 
@@ -288,8 +333,13 @@ def test_every_number_is_checked(module):
         if isinstance(parameter.default, float):
             zero = [0.0] if name in ('tau', 'eps') else []
             for wrong in (-1.0, float('nan'), float('inf'), *zero):
-                with pytest.raises(ValueError, match=f'{module.__name__}: {name}='):
+                with pytest.raises(ValueError, match=rf'{module.__name__}\.{name}='):
                     module(**{name: wrong})
+            for wrong in (None, True, [1.0]):
+                with pytest.raises(TypeError, match=rf'{module.__name__}\.{name}='):
+                    module(**{name: wrong})
+            with pytest.raises(TypeError, match=f"{name}='2' must .* remove the quot"):
+                module(**{name: '2'})
 
 
 @every_loss
@@ -301,7 +351,133 @@ def test_wrong_inputs(module, preds):
         module(reduction='sum')(z_S, z_T, gt_labels=labels, avg_factor=2.0)
 
 
+@every_loss
+@pytest.mark.parametrize(
+    ('change', 'error', 'message'),
+    [
+        (lambda z: dict(preds_S=(z, z)), TypeError, 'the student gives a tuple'),
+        (lambda z: dict(preds_T=None), TypeError, 'the teacher gives a NoneType'),
+        (
+            lambda z: dict(preds_T=z.long()),
+            TypeError,
+            r'the teacher gives torch.int64 of shape \(6, 4\)',
+        ),
+        (
+            lambda z: dict(preds_S=z[0], preds_T=z[0]),
+            ValueError,
+            r'the student gives \(4,\) and the teacher \(4,\)',
+        ),
+        (
+            lambda z: dict(weight=torch.ones(6, 1)),
+            ValueError,
+            r'one of weight for each of 6 samples, shape \(6,\), but is given '
+            r'torch.float32 of shape \(6, 1\)',
+        ),
+        (lambda z: dict(weight=torch.ones(())), ValueError, r'of shape \(\)'),
+        (lambda z: dict(weight=[1.0] * 6), ValueError, 'weight .* is given a list'),
+        (
+            # an image with two labels
+            lambda z: dict(gt_labels=torch.zeros(7).long()),
+            ValueError,
+            r'one of gt_labels for each of 6 samples.* torch.int64 of shape \(7,\)',
+        ),
+        (
+            lambda z: dict(gt_labels=torch.zeros(6, 1).long()),
+            ValueError,
+            r'gt_labels .* of shape \(6, 1\)',
+        ),
+        (
+            lambda z: dict(gt_labels=torch.zeros(6)),
+            TypeError,
+            r'class indices, integers, but gt_labels are torch.float32 of shape \(6,\)',
+        ),
+        (lambda z: dict(gt_labels=torch.zeros(6).bool()), TypeError, 'torch.bool'),
+    ],
+)
+def test_inputs_that_are_not_one_of_each_for_each_row(
+    module, change, error, message, preds
+):
+    z_S, z_T, labels = preds
+    given = dict(preds_S=z_S, preds_T=z_T, gt_labels=labels)
+    with pytest.raises(error, match=f'{module.__name__} .*{message}'):
+        module()(**{**given, **change(z_S.detach())})
+
+
 def test_labels_are_missing(preds):
     z_S, z_T, _ = preds
     with pytest.raises(ValueError, match='DKDLoss needs the class index of each sam'):
         DKDLoss()(z_S, z_T)
+
+
+@pytest.mark.parametrize('wrong', [-1, 4, 255])
+def test_labels_are_no_classes(wrong, preds):
+    z_S, z_T, labels = preds
+    labels[2] = wrong
+    with pytest.raises(
+        ValueError, match=f'gt_labels from .*{wrong}.* 4 columns .*0 to 3'
+    ):
+        DKDLoss()(z_S, z_T, labels)
+
+
+@pytest.mark.parametrize('dtype', [torch.int32, torch.uint8])
+def test_labels_of_any_integer_type(dtype, preds):
+    z_S, z_T, labels = preds
+    loss = DKDLoss()
+    assert loss(z_S, z_T, labels.to(dtype)) == loss(z_S, z_T, labels)
+
+
+def test_dkd_needs_another_class():
+    with pytest.raises(ValueError, match='DKDLoss needs at least two classes'):
+        DKDLoss()(torch.zeros(3, 1), torch.zeros(3, 1), torch.zeros(3).long())
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    """What the losses log, which are warnings alone."""
+    texts = []
+
+    def print_log(text, logger, level):
+        assert level == logging.WARNING
+        texts.append(text)
+
+    monkeypatch.setattr('luminet_mm.losses.logit_loss.print_log', print_log)
+    return texts
+
+
+def test_a_batch_of_one_image_is_told_once(preds, warnings):
+    z_S, z_T, _ = preds
+    loss = LuminetLoss()
+    for count in (6, 0, 1, 1):
+        loss(z_S[:count], z_T[:count])
+    (text,) = warnings
+    assert text.startswith('LuminetLoss: a batch of one sample has no statistics')
+    assert 'larger batch_size' in text
+    assert 'sync_stats=True' in text
+
+
+def test_statistics_of_several_processes_need_no_second_sample(
+    preds, warnings, monkeypatch
+):
+    z_S, z_T, _ = preds
+    module = sys.modules[LuminetLoss.__module__]  # a function has its name, too
+    monkeypatch.setattr(module, 'get_world_size', lambda: 2)
+    LuminetLoss(sync_stats=True).divergence(z_S[:1], z_T[:1], None)
+    assert not warnings
+
+
+@every_loss
+def test_a_teacher_that_says_always_the_same_is_told_once(module, preds, warnings):
+    z_S, z_T, labels = preds
+    same = z_T[:1].expand(6, 4)
+    loss = module()
+    for _ in range(2):
+        loss(z_S, same, gt_labels=labels)
+    told = [text for text in warnings if 'gives every sample' in text]
+    # the boxes of a batch of background are all zero
+    assert len(told) == (module is not BoxLoss)
+
+    warnings.clear()
+    loss = module()
+    loss(z_S, z_T, gt_labels=labels)
+    loss(z_S, same, gt_labels=labels)
+    assert not warnings

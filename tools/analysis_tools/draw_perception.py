@@ -16,12 +16,11 @@ import os.path as osp
 import mmcv
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from luminet_mm.config import merge_cfg_options
+from luminet_mm.cfg_options import DictAction, load_run_cfg
 from luminet_mm.distillers import LogitDistiller
 from luminet_mm.rng import forked_rng
 from luminet_mm.visualization import draw_perceptions
@@ -75,8 +74,7 @@ def read_batch(dataset: Dataset, size: int) -> dict:
 @torch.no_grad()
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    merge_cfg_options(cfg, args.cfg_options)
+    cfg = load_run_cfg(args.config, args.cfg_options)
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     runner = Runner.from_cfg(cfg)

@@ -50,13 +50,15 @@ def build_model(config: str, device: str, **overrides: Any) -> BaseModel:
     if 'data_preprocessor' in cfg:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
     with tempfile.TemporaryDirectory() as folder:
-        if 'teacher' in model:
+        has_teacher = 'teacher' in model
+        if has_teacher:
             model.teacher_ckpt = osp.join(folder, 'teacher.pth')
             teacher = MODELS.build(load_model_cfg(model.teacher, 'model.teacher'))
             torch.save(teacher.state_dict(), model.teacher_ckpt)
         torch.manual_seed(0)
         model = MODELS.build(model)
-        getattr(model, 'teachers', None)  # built now, while their weights are there
+        if has_teacher:
+            model.build_teachers()  # while their weights are there
     return model.to(device).train()
 
 

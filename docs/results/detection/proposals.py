@@ -7,19 +7,20 @@ import copy
 import sys
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from luminet_mm.config import merge_cfg_options
+from luminet_mm.cfg_options import load_run_cfg
 from luminet_mm.registry import MODELS
 
 NUM_BATCHES = 25
 
 data_root, teacher_ckpt, *checkpoints = sys.argv[1:]
-cfg = Config.fromfile('configs/bccd/frcnn_r18_quarter_luminet_bccd.py')
-merge_cfg_options(cfg, {'data_root': data_root, 'model.teacher_ckpt': teacher_ckpt})
+cfg = load_run_cfg(
+    'configs/bccd/frcnn_r18_quarter_luminet_bccd.py',
+    {'data_root': data_root, 'model.teacher_ckpt': teacher_ckpt},
+)
 cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
 init_default_scope(cfg.default_scope)
 loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)

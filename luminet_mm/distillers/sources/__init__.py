@@ -1,6 +1,7 @@
 from .base import LogitRows, LogitSource
 from .classifier import ClassifierSource
 from .dense import DenseSource
+from .refusal import refusal
 from .two_stage import TwoStageSource
 
 __all__ = [
@@ -9,4 +10,5 @@ __all__ = [
     'LogitRows',
     'LogitSource',
     'TwoStageSource',
+    'refusal',
 ]

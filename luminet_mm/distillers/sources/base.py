@@ -1,8 +1,9 @@
 from abc import ABCMeta, abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import FrozenSet, Optional, Tuple
+from typing import Any, FrozenSet, Optional, Tuple
 
+import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
@@ -48,7 +49,21 @@ class LogitSource(metaclass=ABCMeta):
     @classmethod
     @abstractmethod
     def fits(cls, model: BaseModel) -> bool:
-        """Whether the model belongs to the family."""
+        """Whether the model belongs to the family, by its class alone."""
+
+    def check_model(self, model: BaseModel, key: str) -> None:  # noqa: B027
+        """Check, before the first iteration, that the model's rows can be taken.
+
+        Called when :attr:`compared` is complete.
+
+        Args:
+            model (BaseModel): A model of the family.
+            key (str): Its config key: 'model.student', or another's, such as
+                'model.teacher'.
+
+        Raises:
+            ValueError: If they cannot, naming the part that is in the way.
+        """
 
     @abstractmethod
     def check(self, student: BaseModel, teacher: BaseModel, key: str) -> None:
@@ -63,11 +78,25 @@ class LogitSource(metaclass=ABCMeta):
             ValueError: If their logits cannot correspond row by row.
         """
 
+    def family(self, model: BaseModel) -> str:
+        """Names of the classes that decide what the model's rows are.
+
+        Args:
+            model (BaseModel): A model that :meth:`check_model` accepts.
+
+        Returns:
+            str: E.g. 'ImageClassifier LinearClsHead'.
+        """
+        return class_names(model)
+
     @abstractmethod
     def observe(
         self, student: BaseModel, data_samples: list
     ) -> 'AbstractContextManager[LogitRows]':
         """Watch one ``student.loss`` inside a ``with`` block.
+
+        Whatever upstream asks the observed modules besides, the rows are those that
+        the loss is computed from.
 
         Returns:
             AbstractContextManager: Gives a :class:`LogitRows` that is filled
@@ -91,6 +120,86 @@ class LogitSource(metaclass=ABCMeta):
             LogitRows: The teacher's predictions of the same N rows.
         """
 
+    def check_rows(self, student: BaseModel, rows: LogitRows, num_images: int) -> None:
+        """Check the first iteration's rows, when the teacher has been asked.
+
+        Args:
+            student (BaseModel): The model that made them.
+            rows (LogitRows): Its rows, complete.
+            num_images (int): Size of the batch.
+
+        Raises:
+            ValueError: If they are no finite matrix of logits with, maybe, a class
+                index for each row, naming the part of the model that made them.
+        """
+        check_matrix(type(student).__name__, rows)
+
     @abstractmethod
     def __str__(self) -> str:
         """What is distilled from where, for the table logged at start-up."""
+
+
+def class_names(*parts: Any) -> str:
+    """Names of the classes of those parts that there are."""
+    return ' '.join(type(part).__name__ for part in parts if part is not None)
+
+
+def add_background(logits: Tensor) -> Tensor:
+    """The column that sigmoids imply: each weighs its class against a logit of 0.
+
+    Args:
+        logits (Tensor): Logits of sigmoids, shape (N, C).
+
+    Returns:
+        Tensor: With a last column of zeros, shape (N, C + 1).
+    """
+    return torch.cat([logits, logits.new_zeros(len(logits), 1)], dim=1)
+
+
+def check_matrix(
+    name: str,
+    rows: LogitRows,
+    num_rows: Optional[int] = None,
+    num_columns: Optional[int] = None,
+) -> None:
+    """Check a logit matrix and its labels.
+
+    Args:
+        name (str): What made them, for error messages.
+        rows (LogitRows): Logits of shape (N, C), labels of shape (N,) or None.
+        num_rows (int, optional): N. Defaults to None, any number.
+        num_columns (int, optional): C. Defaults to None, any number.
+
+    Raises:
+        ValueError: If they are anything else, or a logit is not finite.
+    """
+    logits, labels = rows.logits, rows.labels
+    if not (isinstance(logits, Tensor) and logits.is_floating_point()):
+        made = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(f'{name} gives {made}, not one matrix of logits (N, C)')
+    wanted = (
+        len(logits) if num_rows is None else num_rows,
+        logits.shape[-1] if num_columns is None else num_columns,
+    )
+    if tuple(logits.shape) != wanted:
+        raise ValueError(
+            f'{name} gives logits of shape {tuple(logits.shape)}, not {wanted}: a row '
+            'for each sample and a column for each class'
+        )
+    if not logits.isfinite().all():
+        raise ValueError(
+            f'{name} gives logits that are not finite; look at the weights that it '
+            'starts from'
+        )
+    if labels is None:
+        return
+    if labels.shape != logits.shape[:1] or labels.is_floating_point():
+        raise ValueError(
+            f'{name} was given labels of shape {tuple(labels.shape)} and '
+            f'{labels.dtype} for {len(logits)} rows, not a class index for each'
+        )
+    if len(labels) and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
+        raise ValueError(
+            f'{name} was given labels from {labels.min()} to {labels.max()} for '
+            f'{logits.shape[1]} columns'
+        )

@@ -1,24 +1,50 @@
+import inspect
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Any, Iterator, Optional
 
 import torch
 from mmengine.model import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...compat import is_instance
 from ...registry import LOGIT_SOURCES
-from .base import LogitRows, LogitSource
+from .base import LogitRows, LogitSource, add_background, check_matrix, class_names
+
+REFUSED = {
+    'MultiLabelClsHead': 'says of each class by a sigmoid whether it is there; an '
+    'image may have several labels, and the losses compare distributions over classes '
+    'of which one is right',
+    'MultiTaskHead': 'predicts several tasks at once; distil a classifier of one task',
+}
 
 
 @LOGIT_SOURCES.register_module()
 class ClassifierSource(LogitSource):
-    """Image classifiers of mmpretrain: one row of class logits per image."""
+    """Image classifiers of mmpretrain: one row of class logits per image.
+
+    The logits are those whose softmax a head predicts; of Conformer the sum of its two.
+    A head that is trained by sigmoids (``use_sigmoid=True``) weighs each class against
+    a logit of 0, so its rows get that as a last column, as in :class:`DenseSource`.
+    """
 
     rows_are_images = True
 
     @classmethod
     def fits(cls, model: BaseModel) -> bool:
         return is_instance(model, 'mmpretrain.models', 'BaseClassifier')
+
+    def check_model(self, model: BaseModel, key: str) -> None:
+        head = getattr(model, 'head', None)
+        if head is None:
+            if getattr(model, 'model', None) is None:
+                raise ValueError(
+                    f'{key}.head is None: the {type(model).__name__} gives features '
+                    'and no class logits; take a config with a head'
+                )
+            return  # of another library, wrapped
+        problem = _problem(head, is_trained=not key.startswith('model.teacher'))
+        if problem:
+            raise ValueError(f'{key}.head is a {type(head).__name__}, which {problem}')
 
     def check(self, student: BaseModel, teacher: BaseModel, key: str) -> None:
         num_S, num_T = _num_classes(student), _num_classes(teacher)
@@ -28,15 +54,39 @@ class ClassifierSource(LogitSource):
                 f'num_classes) and the teacher {num_T} ({key}.head.num_classes): '
                 'they must be the same'
             )
+        if _is_sigmoid(student) != _is_sigmoid(teacher):
+            sigmoid, softmax = 'model.student', key
+            if _is_sigmoid(teacher):
+                sigmoid, softmax = softmax, sigmoid
+            raise ValueError(
+                f'{sigmoid} is trained by sigmoids, its head.loss being a '
+                f'{type(_loss(student if sigmoid != key else teacher)).__name__}, and '
+                f'{softmax} by a softmax: their logits mean different things; give '
+                'both the same kind of loss'
+            )
+
+    def family(self, model: BaseModel) -> str:
+        return class_names(model, _classifying_module(model), _loss(model))
 
     @contextmanager
     def observe(self, student: BaseModel, data_samples: list) -> Iterator[LogitRows]:
         rows = LogitRows()
         if data_samples and 'gt_score' not in data_samples[0]:
-            rows.labels = torch.cat([sample.gt_label for sample in data_samples])
+            labels = [sample.gt_label for sample in data_samples]
+            several = any(label.numel() != 1 for label in labels)
+            rows.labels = torch.cat(labels)
+        else:  # what mixup mixes sums to 1
+            several = _is_sigmoid(student) and any(
+                sample.gt_score.sum() > 1.01 for sample in data_samples
+            )
+        if several:
+            raise ValueError(
+                'an image has more or fewer labels than one, and '
+                f'{type(_classifying_module(student)).__name__} takes one label each'
+            )
 
         def record(module, args, output):
-            rows.logits = output
+            rows.logits = _logits(student, output)
 
         handle = _classifying_module(student).register_forward_hook(record)
         try:
@@ -45,17 +95,70 @@ class ClassifierSource(LogitSource):
             handle.remove()
 
     def teach(self, teacher: BaseModel, inputs: Tensor, rows: LogitRows) -> LogitRows:
-        return LogitRows(teacher(inputs, mode='tensor'))
+        return LogitRows(_logits(teacher, teacher(inputs, mode='tensor')))
+
+    def check_rows(self, student: BaseModel, rows: LogitRows, num_images: int) -> None:
+        name = f'model.student: {type(_classifying_module(student)).__name__}'
+        check_matrix(name, rows, num_images)
 
     def __str__(self) -> str:
         return 'class logits of each image'
 
 
-def _classifying_module(model: BaseModel) -> torch.nn.Module:
+def _problem(head: nn.Module, is_trained: bool) -> Optional[str]:
+    """Why a head's logits cannot be taken."""
+    for name, problem in REFUSED.items():
+        if is_instance(head, 'mmpretrain.models', name):
+            return problem
+    if not is_instance(head, 'mmpretrain.models', 'ClsHead'):
+        return (
+            'is no ClsHead of mmpretrain, so what it returns need not be one logit '
+            'for each class; a head of your own can subclass it'
+        )
+    if len(inspect.signature(head.forward).parameters) != 1:
+        return (
+            'changes its logits by the labels in training, which a teacher is not '
+            'given; take a head without a margin, such as LinearClsHead'
+        )
+    distilled = getattr(head, 'distillation', getattr(head, 'dist', False))
+    if is_trained and distilled:
+        return (
+            'mmpretrain does not train with a second, distilled classifier; set '
+            'model.student.head.distillation=False'
+        )
+    return None
+
+
+def _classifying_module(model: BaseModel) -> nn.Module:
     """The module that returns the logits: the head, or a wrapped timm or
     HuggingFace model."""
     return model.head if getattr(model, 'head', None) is not None else model.model
 
 
-def _num_classes(model: BaseModel):
-    return getattr(_classifying_module(model), 'num_classes', None)
+def _logits(model: BaseModel, output: Any) -> Tensor:
+    """The logits whose softmax the model predicts, from what its module returns."""
+    output = getattr(output, 'logits', output)  # HuggingFace's objects
+    if is_instance(_classifying_module(model), 'mmpretrain.models', 'ConformerHead'):
+        output = sum(output)
+    if isinstance(output, Tensor) and _is_sigmoid(model):
+        output = add_background(output)
+    return output
+
+
+def _loss(model: BaseModel) -> nn.Module:
+    """The loss that trains the logits; of a wrapped model its wrapper has it."""
+    head = getattr(model, 'head', None)
+    return (model if head is None else head).loss_module
+
+
+def _is_sigmoid(model: BaseModel) -> bool:
+    loss = _loss(model)
+    loss = getattr(loss, 'ce', loss)  # of label smoothing
+    return getattr(loss, 'use_sigmoid', False) or is_instance(
+        loss, 'mmpretrain.models', 'FocalLoss'
+    )
+
+
+def _num_classes(model: BaseModel) -> Optional[int]:
+    module = _classifying_module(model)
+    return getattr(module, 'num_classes', getattr(module, 'num_labels', None))

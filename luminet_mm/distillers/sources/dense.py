@@ -1,15 +1,28 @@
+import inspect
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Iterator, List, Optional
+from typing import Iterator, List, Optional, Tuple
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from ...checks import check_number
 from ...compat import is_instance
 from ...registry import LOGIT_SOURCES
-from .base import LogitRows, LogitSource
-from .priors import check_heads, check_maps, confidence, highest, num_priors, take
+from .base import LogitRows, LogitSource, check_matrix, class_names
+from .priors import (
+    check_heads,
+    check_maps,
+    confidence,
+    flatten,
+    highest,
+    logit_maps,
+    num_priors,
+    quality_maps,
+    shapes,
+    take,
+)
 
 CHOICES = ('confident', 'assigned', 'all')
 
@@ -19,8 +32,8 @@ class DenseRows(LogitRows):
     """Rows that are chosen among the P priors (anchors or points) of each image.
 
     Attributes:
-        maps (list[Tensor]): The student's classification maps by level, shape
-            (B, A * C, H, W) with A priors at each location.
+        maps (list[Tensor]): The student's classification maps by level, as logits,
+            shape (B, A * C, H, W) with A priors at each location.
         assigned (Tensor, optional): The class that the student's own loss assigned
             to each prior, shape (B, P); C stands for background. None for heads
             that do not hand a class index of every prior to their ``loss_cls``.
@@ -37,9 +50,11 @@ class DenseSource(LogitSource):
     """Dense detectors of mmdet: one row of class logits per chosen prior.
 
     RetinaNet, FCOS, ATSS, GFL and whatever else predicts a classification map for
-    each level. Student and teacher are matched level by level, location by location
+    each level at the places of a prior generator, with a mask branch (YOLACT, CondInst)
+    or without. Student and teacher are matched level by level, location by location
     and anchor by anchor. Both heads run once; of their maps only the chosen rows are
-    ever laid out as a matrix, since a batch has 100,000 priors and more.
+    ever laid out as a matrix, since a batch has 100,000 priors and more. Maps that are
+    probabilities (TOOD) are turned into the logits of these.
 
     A sigmoid head has no background logit: it weighs each class against a logit of
     0. So that is what its rows get as a last column, a background of logit 0 (and of
@@ -50,7 +65,9 @@ class DenseSource(LogitSource):
 
     Args:
         rows (str): Which priors are compared. 'confident': of each image those whose
-            most likely class has the highest logit in the (first) teacher's eyes;
+            most likely class has the highest score in the (first) teacher's eyes, as
+            in testing: class times centreness, objectness or IoU where its head
+            predicts one (FCOS, YOLOX, PAA);
             they are where it has something to say, right or wrong. 'assigned': the
             student's own positives, filled up with others at random. 'all': every
             prior, for small images, since the matrices of both models then have
@@ -59,24 +76,39 @@ class DenseSource(LogitSource):
             many as a Faster R-CNN samples.
 
     Raises:
+        TypeError: If ``num_rows`` is no integer.
         ValueError: If ``rows`` is no such choice or ``num_rows`` is below 1.
     """
 
     def __init__(self, rows: str = 'confident', num_rows: int = 512) -> None:
         if rows not in CHOICES:
             raise ValueError(f'model.source.rows={rows!r} must be one of {CHOICES}')
-        if num_rows < 1:
-            raise ValueError(f'model.source.num_rows={num_rows} must be at least 1')
+        check_number('model.source.num_rows', num_rows, at_least=1, integer=True)
         self.rows = rows
         self.num_rows = num_rows
 
     @classmethod
     def fits(cls, model: BaseModel) -> bool:
-        head = getattr(model, 'bbox_head', None)
-        return is_instance(model, 'mmdet.models', 'SingleStageDetector') and all(
-            hasattr(head, name)
-            for name in ('cls_out_channels', 'prior_generator', 'loss_cls')
+        if is_instance(model, 'mmdet.models', 'MaskFormer'):
+            return False  # by name only: its masks are queries
+        return is_instance(model, 'mmdet.models', 'SingleStageDetector') or is_instance(
+            model,
+            'mmdet.models.detectors.single_stage_instance_seg',
+            'SingleStageInstanceSegmentor',
         )
+
+    def check_model(self, model: BaseModel, key: str) -> None:
+        head = getattr(model, 'bbox_head', None)
+        if head is None:
+            raise ValueError(
+                f'{key} is a {type(model).__name__} without a bbox_head, so it '
+                'predicts no class at priors'
+            )
+        problem = _problem(head)
+        if problem:
+            raise ValueError(
+                f'{key}.bbox_head is a {type(head).__name__}, which {problem}'
+            )
 
     def check(self, student: BaseModel, teacher: BaseModel, key: str) -> None:
         check_heads(
@@ -86,40 +118,60 @@ class DenseSource(LogitSource):
             f'{key}.bbox_head',
         )
 
+    def family(self, model: BaseModel) -> str:
+        head = model.bbox_head
+        return class_names(
+            model, head, head.prior_generator, getattr(head, 'loss_cls', None)
+        )
+
     @contextmanager
     def observe(self, student: BaseModel, data_samples: list) -> Iterator[DenseRows]:
         head = student.bbox_head
-        rows, labels = DenseRows(), []
+        rows, calls, given = DenseRows(), [], []
 
         def record_maps(module, args, output):
-            rows.maps = list(output[0])
+            calls.append(output[0])
 
         def record_labels(module, args):
-            # quality-aware losses take (labels, qualities)
-            labels.append(args[1][0] if isinstance(args[1], tuple) else args[1])
+            if len(args) > 1:
+                scores, labels, *_ = args
+                # quality-aware losses take (labels, qualities)
+                labels = labels[0] if isinstance(labels, tuple) else labels
+                given.append((scores, labels))
 
-        handles = [
-            head.register_forward_hook(record_maps),
-            head.loss_cls.register_forward_pre_hook(record_labels),
-        ]
+        handles = [head.register_forward_hook(record_maps)]
+        for name in ('loss_cls', 'initial_loss_cls'):  # TOOD starts with another
+            if hasattr(head, name):
+                loss = getattr(head, name)
+                handles.append(loss.register_forward_pre_hook(record_labels))
         try:
             yield rows
         finally:
             for handle in handles:
                 handle.remove()
-        rows.assigned = _by_image(labels, rows.maps, head.cls_out_channels)
+        if len(calls) != 1:
+            raise ValueError(
+                f'model.student.bbox_head: {type(head).__name__} ran {len(calls)} '
+                'times in one step, so which of its maps the loss is computed from is '
+                'not known'
+            )
+        rows.assigned = _by_image(given, calls[0], head.cls_out_channels)
         if rows.assigned is None and self.rows == 'assigned':
             raise ValueError(
                 f"model.source.rows='assigned': {type(head).__name__} does not assign "
                 "a class to every prior, take 'confident' or 'all'"
             )
+        rows.maps = logit_maps(calls[0], head)
 
     def teach(self, teacher: BaseModel, inputs: Tensor, rows: DenseRows) -> DenseRows:
         head = teacher.bbox_head
-        maps = list(head(teacher.extract_feat(inputs))[0])
+        output = head(teacher.extract_feat(inputs))
+        maps = logit_maps(output[0], head)
         check_maps(rows.maps, maps)
         if rows.chosen is None:
-            rows.chosen = self._choose(maps, rows.assigned, head)
+            rows.chosen = self._choose(
+                maps, rows.assigned, head, quality_maps(output, head)
+            )
             with torch.enable_grad():  # a teacher is asked without
                 rows.logits = take(rows.maps, rows.chosen, head)
             if rows.assigned is not None:
@@ -128,8 +180,26 @@ class DenseSource(LogitSource):
                 rows.labels = torch.cat([lab[chosen] for lab, chosen in zip(*pairs)])
         return DenseRows(take(maps, rows.chosen, head))
 
+    def check_rows(self, student: BaseModel, rows: DenseRows, num_images: int) -> None:
+        head = student.bbox_head
+        name = f'model.student.bbox_head: {type(head).__name__}'
+        wanted = [
+            (num_images, num * head.cls_out_channels)
+            for num in head.prior_generator.num_base_priors
+        ]
+        if [shape[:2] for shape in shapes(rows.maps)] != wanted:
+            raise ValueError(
+                f'{name} gives maps of shapes {shapes(rows.maps)}; images and channels '
+                f'(priors times classes) must be {wanted}'
+            )
+        check_matrix(name, rows, num_columns=head.num_classes + 1)
+
     def _choose(
-        self, maps: List[Tensor], assigned: Optional[Tensor], head: nn.Module
+        self,
+        maps: List[Tensor],
+        assigned: Optional[Tensor],
+        head: nn.Module,
+        quality: Optional[List[Tensor]],
     ) -> Tensor:
         """Which priors are rows, shape (B, P), bool."""
         shape = (len(maps[0]), sum(num_priors(maps, head.cls_out_channels)))
@@ -139,7 +209,7 @@ class DenseSource(LogitSource):
             others = torch.rand(shape, device=maps[0].device)
             score = (assigned < head.num_classes) + others
         else:
-            score = confidence(maps, head)
+            score = confidence(maps, head, quality)
         return highest(score, self.num_rows)
 
     def __str__(self) -> str:
@@ -148,14 +218,47 @@ class DenseSource(LogitSource):
         return f'class logits of {self.num_rows} {self.rows} priors an image'
 
 
+def _problem(head: nn.Module) -> Optional[str]:
+    """Why a head's maps cannot be taken."""
+    needed = ('num_classes', 'cls_out_channels', 'prior_generator')
+    missing = [name for name in needed if not hasattr(head, name)]
+    if missing:
+        return (
+            f'has no {" and no ".join(missing)}, by which RetinaHead, FCOSHead and '
+            'their like say where each class is predicted'
+        )
+    arguments = inspect.signature(head.forward).parameters.values()
+    needed = [arg.name for arg in arguments if arg.default is arg.empty]
+    if len(needed) != 1:
+        return f'predicts from more than features: {", ".join(needed)}'
+    return None
+
+
 def _by_image(
-    labels: List[Tensor], maps: List[Tensor], channels: int
+    given: List[Tuple[Tensor, Tensor]], maps: List[Tensor], channels: int
 ) -> Optional[Tensor]:
-    """Labels as upstream's losses flatten them, level by level, in the shape (B, P)."""
-    sizes = num_priors(maps, channels)
-    num_images = len(maps[0])
-    flat = torch.cat([label.flatten() for label in labels]) if labels else None
-    if flat is None or flat.is_floating_point() or len(flat) != num_images * sum(sizes):
-        return None
-    levels = flat.split([num_images * size for size in sizes])
-    return torch.cat([level.view(num_images, -1) for level in levels], dim=1)
+    """The class assigned to each prior, shape (B, P), or None where there is none.
+
+    Args:
+        given (list[tuple]): Scores and labels of each call of a head's ``loss_cls``.
+        maps (list[Tensor]): The classification maps that the head returned.
+        channels (int): Channels of a prior.
+    """
+    first = [flatten(level[:, ::channels]) for level in maps]
+    by_level = torch.cat([level.flatten() for level in first])
+    by_image = torch.cat(first, dim=1)
+    # some ask for the loss of their positives before that of all
+    for calls in (given, given[-1:]):
+        if not calls or any(label.is_floating_point() for _, label in calls):
+            continue
+        labels = torch.cat([label.flatten() for _, label in calls])
+        if len(labels) != by_image.numel():
+            continue
+        # scores beside the labels tell whose they are: losses differ in their order
+        scores = torch.cat([score.reshape(-1, channels)[:, 0] for score, _ in calls])
+        if torch.equal(scores, by_level.to(scores)):
+            levels = labels.split([level.numel() for level in first])
+            return torch.cat([each.view(len(by_image), -1) for each in levels], dim=1)
+        if torch.equal(scores, by_image.flatten().to(scores)):
+            return labels.view_as(by_image)
+    return None

@@ -4,10 +4,13 @@ Maps are by level, shape (B, A * C, H, W) with A priors at each location and C t
 head's ``cls_out_channels``; P is the number of an image's priors on all levels.
 """
 
-from typing import List
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .base import add_background
 
 
 def check_heads(head_S: nn.Module, head_T: nn.Module, key_S: str, key_T: str) -> None:
@@ -16,11 +19,13 @@ def check_heads(head_S: nn.Module, head_T: nn.Module, key_S: str, key_T: str) ->
     Raises:
         ValueError: If they do not, naming the config keys and what differs.
     """
+    heads = (head_S, head_T)
     for what, value_S, value_T in (
         ('num_classes', head_S.num_classes, head_T.num_classes),
-        ('use_sigmoid_cls', _is_sigmoid(head_S), _is_sigmoid(head_T)),
-        ('strides of the levels', _strides(head_S), _strides(head_T)),
-        ('priors at each location', _priors(head_S), _priors(head_T)),
+        ('use_sigmoid_cls', *map(_is_sigmoid, heads)),
+        ('strides of the levels', *map(_strides, heads)),
+        ('priors at each location', *map(_counts, heads)),
+        ('priors at each location', *_other_anchors(*heads)),
     ):
         if value_S != value_T:
             raise ValueError(
@@ -36,7 +41,7 @@ def check_maps(maps_S: List[Tensor], maps_T: List[Tensor]) -> None:
     Raises:
         ValueError: If the two were given images of different sizes.
     """
-    shapes_S, shapes_T = ([tuple(m.shape) for m in ms] for ms in (maps_S, maps_T))
+    shapes_S, shapes_T = map(shapes, (maps_S, maps_T))
     if shapes_S != shapes_T:
         raise ValueError(
             f'the classification maps of the student have the shapes {shapes_S}, '
@@ -45,21 +50,74 @@ def check_maps(maps_S: List[Tensor], maps_T: List[Tensor]) -> None:
         )
 
 
+def shapes(maps: Sequence[Tensor]) -> List[tuple]:
+    """Shapes of the maps, by level."""
+    return [tuple(level.shape) for level in maps]
+
+
+def logit_maps(maps: Sequence[Tensor], head: nn.Module) -> List[Tensor]:
+    """Logits of the maps that a head returns, which may be probabilities (TOOD)."""
+    if not getattr(getattr(head, 'loss_cls', None), 'activated', False):
+        return list(maps)
+    # float16 would round probabilities near 1 to it
+    return [level.float().logit(eps=torch.finfo().eps) for level in maps]
+
+
+def quality_maps(output: Sequence[Any], head: nn.Module) -> Optional[List[Tensor]]:
+    """The logits by whose sigmoid a head's scores are multiplied in testing.
+
+    Centreness, objectness or IoU: the third of a head's outputs where it has one
+    channel for each prior, shape (B, A, H, W) by level; what else stands there (points,
+    coefficients, kernels) has more.
+    """
+    if len(output) < 3 or not isinstance(output[2], (list, tuple)):
+        return None
+    maps, third = output[0], output[2]
+    one_each = [
+        (len(level), level.shape[1] // head.cls_out_channels, *level.shape[2:])
+        for level in maps
+    ]
+    is_maps = all(isinstance(level, Tensor) for level in third)
+    return list(third) if is_maps and shapes(third) == one_each else None
+
+
 def num_priors(maps: List[Tensor], channels: int) -> List[int]:
     """Priors of an image by level."""
     return [level[0].numel() // channels for level in maps]
 
 
-def confidence(maps: List[Tensor], head: nn.Module) -> Tensor:
-    """Logit of the most likely class at each prior, shape (B, P)."""
+def confidence(
+    maps: List[Tensor], head: nn.Module, quality: Optional[List[Tensor]] = None
+) -> Tensor:
+    """How sure a head is of the likeliest class at each prior.
+
+    Args:
+        maps (list[Tensor]): Its classification maps.
+        head (nn.Module): The head.
+        quality (list[Tensor], optional): Its :func:`quality_maps`. Defaults to None.
+
+    Returns:
+        Tensor: The logit of a sigmoid, the logarithm of a softmax's probability; with
+        ``quality`` the logarithm of the product. Shape (B, P).
+    """
     best = []
-    for level in maps:
+    for index, level in enumerate(maps):
         classes = level.unflatten(1, (-1, head.cls_out_channels))
         if not _is_sigmoid(head):
             classes = classes.log_softmax(dim=2)[:, :, : head.num_classes]
-        # (B, A, H, W) to the order of upstream's losses: location, then anchor
-        best.append(classes.amax(dim=2).permute(0, 2, 3, 1).flatten(1))
+        score = classes.amax(dim=2)
+        if quality is not None:
+            if _is_sigmoid(head):
+                score = F.logsigmoid(score)
+            score = score + F.logsigmoid(quality[index])
+        best.append(flatten(score))
     return torch.cat(best, dim=1)
+
+
+def flatten(level: Tensor) -> Tensor:
+    """A map (B, A, H, W) in the order of upstream's losses: location, then prior;
+    shape (B, H * W * A)."""
+    return level.permute(0, 2, 3, 1).flatten(1)
 
 
 def highest(score: Tensor, num: int) -> Tensor:
@@ -78,9 +136,7 @@ def take(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
         image, y, x, prior = mask.nonzero(as_tuple=True)
         taken.append(classes[image, prior, :, y, x])
     logits = torch.cat(taken)
-    if _is_sigmoid(head):
-        logits = torch.cat([logits, logits.new_zeros(len(logits), 1)], dim=1)
-    return logits
+    return add_background(logits) if _is_sigmoid(head) else logits
 
 
 def _is_sigmoid(head: nn.Module) -> bool:
@@ -91,10 +147,19 @@ def _strides(head: nn.Module) -> list:
     return [tuple(stride) for stride in head.prior_generator.strides]
 
 
-def _priors(head: nn.Module) -> list:
-    """Boxes of the anchors of a location by level, where there are several: one prior
-    is a location, whatever size its head gives it."""
-    generator = head.prior_generator
-    if set(generator.num_base_priors) == {1}:
-        return [1]
-    return [anchors.tolist() for anchors in generator.base_anchors]
+def _counts(head: nn.Module) -> list:
+    """Number of priors at a location by level; one number where all have as many."""
+    counts = list(head.prior_generator.num_base_priors)
+    return counts[:1] if len(set(counts)) == 1 else counts
+
+
+def _other_anchors(head_S: nn.Module, head_T: nn.Module) -> Tuple[list, list]:
+    """The first two anchors of a location that differ, or nothing. One prior is a
+    location, whatever size its head gives it."""
+    if _counts(head_S) == _counts(head_T) != [1]:
+        levels = zip(*(h.prior_generator.base_anchors for h in (head_S, head_T)))
+        for anchors_S, anchors_T in levels:
+            for pair in zip(anchors_S.tolist(), anchors_T.tolist()):
+                if pair[0] != pair[1]:
+                    return pair
+    return [], []

@@ -6,12 +6,23 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from ...checks import check_number
 from ...compat import is_instance
 from ...registry import LOGIT_SOURCES
-from .base import LogitRows, LogitSource
+from .base import LogitRows, LogitSource, check_matrix, class_names
 from .priors import check_heads, check_maps, confidence, highest, take
 
 STDS = (0.1, 0.1, 0.2, 0.2)  # of the deltas of a Faster R-CNN
+
+REFUSED = {
+    'TridentRoIHead': 'is trained on each image once for every branch: its RoIs are of '
+    'a batch that the teacher is not given',
+    'MultiInstanceRoIHead': 'predicts several objects for each RoI, so that a row is '
+    'not an RoI',
+}
+
+# what some heads add to the features of RoIs, and their part that makes it
+CONTEXT = {'semantic_feat': 'semantic_head', 'glbctx_feat': 'glbctx_head'}
 
 
 @dataclass
@@ -57,9 +68,9 @@ class TwoStageSource(LogitSource):
     other half. An RPN by sigmoid gets the background of logit 0 that it implies, as
     in :class:`DenseSource`.
 
-    Faster R-CNN and what subclasses it (Mask R-CNN, Cascade R-CNN, ...) can be
-    on either side. RoIs are boxes in the pixels that both models see, so backbones,
-    necks, strides and box regression (class-agnostic or not) may differ.
+    Faster R-CNN and what subclasses it (Mask R-CNN, Cascade R-CNN, HTC, ...) can be
+    on either side, with any sampler. RoIs are boxes in the pixels that both models see,
+    so backbones, necks, strides and box regression (class-agnostic or not) may differ.
 
     Args:
         student_stage (int): For a student with several RoI stages (Cascade
@@ -71,7 +82,8 @@ class TwoStageSource(LogitSource):
             Defaults to 512, as many as RoIs.
 
     Raises:
-        ValueError: If ``num_anchors`` is below 2.
+        TypeError: If a number is no integer.
+        ValueError: If ``num_anchors`` is below 2 or a stage below 0.
     """
 
     predictions = ('logits', 'deltas', 'objectness')
@@ -79,8 +91,12 @@ class TwoStageSource(LogitSource):
     def __init__(
         self, student_stage: int = 0, teacher_stage: int = 0, num_anchors: int = 512
     ) -> None:
-        if num_anchors < 2:
-            raise ValueError(f'model.source.num_anchors={num_anchors} must be >= 2')
+        for name, value, lowest in (
+            ('student_stage', student_stage, 0),
+            ('teacher_stage', teacher_stage, 0),
+            ('num_anchors', num_anchors, 2),
+        ):
+            check_number(f'model.source.{name}', value, at_least=lowest, integer=True)
         self.student_stage = student_stage
         self.teacher_stage = teacher_stage
         self.num_anchors = num_anchors
@@ -89,7 +105,58 @@ class TwoStageSource(LogitSource):
     def fits(cls, model: BaseModel) -> bool:
         # Sparse R-CNN is a two-stage detector only by name: its boxes are queries
         return is_instance(model, 'mmdet.models', 'TwoStageDetector') and not (
-            is_instance(model.roi_head, 'mmdet.models', 'SparseRoIHead')
+            is_instance(
+                getattr(model, 'roi_head', None), 'mmdet.models', 'SparseRoIHead'
+            )
+        )
+
+    def check_model(self, model: BaseModel, key: str) -> None:
+        roi_head = getattr(model, 'roi_head', None)
+        if roi_head is None:
+            raise ValueError(
+                f'{key}.roi_head is None, and the rows are its RoIs; an RPN alone '
+                'gives boxes without classes'
+            )
+        for name, problem in REFUSED.items():
+            if is_instance(roi_head, 'mmdet.models', name):
+                raise ValueError(
+                    f'{key}.roi_head is a {type(roi_head).__name__}, which {problem}'
+                )
+        role = 'student' if key == 'model.student' else 'teacher'
+        _, head = self._bbox_modules(model, role)
+        key = f'{key}.roi_head.bbox_head'
+        if not (getattr(head, 'with_cls', True) and hasattr(head, 'loss_cls')):
+            raise ValueError(f'{key} is a {type(head).__name__}, which has no classes')
+        if getattr(head, 'custom_cls_channels', False):
+            raise ValueError(
+                f'{key}.loss_cls is a {type(head.loss_cls).__name__}, whose logits are '
+                'not one column for each class and one for background; take a head '
+                'that is trained by CrossEntropyLoss'
+            )
+        if 'deltas' in self.compared:
+            self._check_boxes(head, key)
+        rpn_head = getattr(model, 'rpn_head', None)
+        if 'objectness' in self.compared and not is_instance(
+            rpn_head, 'mmdet.models', 'RPNHead'
+        ):
+            raise ValueError(
+                f'{key.split(".roi_head")[0]}.rpn_head is a {type(rpn_head).__name__}, '
+                'and only the objectness of an RPNHead is compared; remove its loss '
+                'from model.distill_losses'
+            )
+
+    @staticmethod
+    def _check_boxes(head: nn.Module, key: str) -> None:
+        coder = head.bbox_coder
+        if not getattr(head, 'with_reg', True):
+            wrong = f'{key} is a {type(head).__name__} with_reg=False'
+        elif not is_instance(coder, 'mmdet.models.task_modules', 'DeltaXYWHBBoxCoder'):
+            wrong = f'{key}.bbox_coder is a {type(coder).__name__}'
+        else:
+            return
+        raise ValueError(
+            f'{wrong}, and only the boxes of a DeltaXYWHBBoxCoder are compared; remove '
+            'the loss of boxes from model.distill_losses'
         )
 
     def check(self, student: BaseModel, teacher: BaseModel, key: str) -> None:
@@ -101,34 +168,7 @@ class TwoStageSource(LogitSource):
                 f'roi_head.bbox_head.num_classes) and the teacher {head_T.num_classes} '
                 f'({key}.roi_head.bbox_head.num_classes): they must be the same'
             )
-        for role, head in (('model.student', head_S), (key, head_T)):
-            if head.custom_cls_channels:
-                raise ValueError(
-                    f'{role}.roi_head.bbox_head.loss_cls is a '
-                    f'{type(head.loss_cls).__name__}, whose logits are not one column '
-                    'for each class and one for background; take a head that is '
-                    'trained by CrossEntropyLoss'
-                )
-            coder = head.bbox_coder
-            if 'deltas' in self.compared and not is_instance(
-                coder, 'mmdet.models.task_modules', 'DeltaXYWHBBoxCoder'
-            ):
-                raise ValueError(
-                    f'{role}.roi_head.bbox_head.bbox_coder is a '
-                    f'{type(coder).__name__}, and only the boxes of a '
-                    'DeltaXYWHBBoxCoder are compared; remove the loss of boxes from '
-                    'model.distill_losses'
-                )
-
         if 'objectness' in self.compared:
-            for role, model in (('model.student', student), (key, teacher)):
-                head = getattr(model, 'rpn_head', None)
-                if not is_instance(head, 'mmdet.models', 'RPNHead'):
-                    raise ValueError(
-                        f'{role}.rpn_head is a {type(head).__name__}, and only the '
-                        'objectness of an RPNHead is compared; remove its loss from '
-                        'model.distill_losses'
-                    )
             check_heads(
                 student.rpn_head,
                 teacher.rpn_head,
@@ -136,20 +176,38 @@ class TwoStageSource(LogitSource):
                 f'{key}.rpn_head',
             )
 
+    def family(self, model: BaseModel) -> str:
+        roi_head = model.roi_head
+        parts = [roi_head.bbox_head, roi_head.bbox_roi_extractor, roi_head.bbox_sampler]
+        if _is_cascade(roi_head):
+            parts = [part[0] if part else None for part in parts]
+        head, extractor, sampler = parts
+        return class_names(
+            model,
+            roi_head,
+            head,
+            head.bbox_coder,
+            head.loss_cls,
+            sampler,
+            extractor,
+            getattr(model, 'rpn_head', None),
+        )
+
     @contextmanager
     def observe(self, student: BaseModel, data_samples: list) -> Iterator[RoIRows]:
         extractor, head = self._bbox_modules(student, 'student')
-        rows, predicted = RoIRows(), []
+        rows, rois, calls, losses = RoIRows(), [], [], []
 
         def record_rois(module, args):
-            rows.rois = args[1]
+            rois[:] = [args[1]]
 
         def record_predictions(module, args, output):
-            rows.logits = output[0]
-            predicted.extend(output[1:])
+            calls.append((*rois, *output))
 
-        def record_labels(module, args):
-            rows.labels = args[1]
+        def record_labels(module, args, loss):
+            # samplers that look for hard RoIs ask for the loss of each
+            if not (isinstance(loss, Tensor) and loss.dim()) and len(args) > 1:
+                losses.append(args[:2])
 
         def record_maps(module, args, output):
             rows.rpn_maps = list(output[0])
@@ -157,7 +215,7 @@ class TwoStageSource(LogitSource):
         handles = [
             extractor.register_forward_pre_hook(record_rois),
             head.register_forward_hook(record_predictions),
-            head.loss_cls.register_forward_pre_hook(record_labels),
+            head.loss_cls.register_forward_hook(record_labels),
         ]
         if 'objectness' in self.compared:
             handles.append(student.rpn_head.register_forward_hook(record_maps))
@@ -166,14 +224,20 @@ class TwoStageSource(LogitSource):
         finally:
             for handle in handles:
                 handle.remove()
+        rows.rois, rows.logits, bbox_pred, rows.labels = _of_loss(head, calls, losses)
         if 'deltas' in self.compared:
-            rows.deltas = _deltas(head, predicted[0], rows.labels)
+            rows.deltas = _deltas(head, bbox_pred, rows.labels)
 
     def teach(self, teacher: BaseModel, inputs: Tensor, rows: RoIRows) -> RoIRows:
         feats = teacher.extract_feat(inputs)
         roi_head = teacher.roi_head
         stage = [self.teacher_stage] if _is_cascade(roi_head) else []
-        predicted = roi_head._bbox_forward(*stage, feats, rows.rois)
+        context = {
+            name: getattr(roi_head, part)(feats)[1]
+            for name, part in CONTEXT.items()
+            if getattr(roi_head, part, None) is not None
+        }
+        predicted = roi_head._bbox_forward(*stage, feats, rows.rois, **context)
         taught = RoIRows(predicted['cls_score'])
         if 'deltas' in self.compared:
             _, head = self._bbox_modules(teacher, 'teacher')
@@ -181,6 +245,17 @@ class TwoStageSource(LogitSource):
         if 'objectness' in self.compared:
             taught.objectness = self._objectness(teacher.rpn_head, feats, rows)
         return taught
+
+    def check_rows(self, student: BaseModel, rows: RoIRows, num_images: int) -> None:
+        _, head = self._bbox_modules(student, 'student')
+        name = f'model.student.roi_head.bbox_head: {type(head).__name__}'
+        check_matrix(name, rows, len(rows.rois), head.num_classes + 1)
+        image = rows.rois[:, 0]
+        if len(image) and not 0 <= image.min() <= image.max() < num_images:
+            raise ValueError(
+                f'{name} is given RoIs of images {int(image.min())} to '
+                f'{int(image.max())}, and the batch has {num_images}'
+            )
 
     def _objectness(
         self, head: nn.Module, feats: Tuple[Tensor, ...], rows: RoIRows
@@ -200,15 +275,25 @@ class TwoStageSource(LogitSource):
         """RoI extractor and box head, of the chosen stage where there are many."""
         roi_head = model.roi_head
         extractor, head = roi_head.bbox_roi_extractor, roi_head.bbox_head
-        if not _is_cascade(roi_head):
-            return extractor, head
         stage = getattr(self, f'{role}_stage')
-        if not 0 <= stage < len(head):
+        num_stages = len(head) if _is_cascade(roi_head) else 1
+        if stage >= num_stages:
             raise ValueError(
-                f'model.source.{role}_stage={stage}: the {role} has the stages 0 to '
-                f'{len(head) - 1}'
+                f'model.source.{role}_stage={stage}: the {role} has '
+                + (
+                    'one stage'
+                    if num_stages == 1
+                    else f'the stages 0 to {len(head) - 1}'
+                )
             )
-        return extractor[stage], head[stage]
+        return (
+            (extractor[stage], head[stage])
+            if _is_cascade(roi_head)
+            else (
+                extractor,
+                head,
+            )
+        )
 
     def __str__(self) -> str:
         made = 'class logits and boxes' if 'deltas' in self.compared else 'class logits'
@@ -218,9 +303,36 @@ class TwoStageSource(LogitSource):
         return text
 
 
+def _of_loss(
+    head: nn.Module, calls: List[tuple], losses: List[tuple]
+) -> Tuple[Tensor, Tensor, Optional[Tensor], Tensor]:
+    """The call of a head that the student's loss is computed from.
+
+    Args:
+        head (nn.Module): The box head.
+        calls (list[tuple]): RoIs, logits and whatever else of each of its calls.
+        losses (list[tuple]): Logits and labels of each call of its ``loss_cls``.
+
+    Returns:
+        tuple: RoIs (N, 5), logits (N, C), boxes as the head predicts them, and labels
+        (N,).
+    """
+    for logits, labels in reversed(losses):
+        for rois, cls_score, bbox_pred, *_ in calls:
+            if cls_score is logits:
+                return rois, cls_score, bbox_pred, labels
+    if calls and not len(calls[-1][0]):  # without RoIs upstream computes no loss
+        rois, cls_score, bbox_pred, *_ = calls[-1]
+        return rois, cls_score, bbox_pred, rois.new_zeros(0, dtype=torch.long)
+    raise ValueError(
+        f'model.student.roi_head.bbox_head: the loss_cls of {type(head).__name__} is '
+        'not given what the head predicts of the RoIs, so these have no labels'
+    )
+
+
 def _deltas(head: nn.Module, bbox_pred: Tensor, labels: Tensor) -> Tensor:
     """The attribute of that name of :class:`RoIRows`, from what a head predicts."""
-    deltas = bbox_pred.view(len(bbox_pred), -1, 4)
+    deltas = bbox_pred.unflatten(1, (-1, 4))
     if head.reg_class_agnostic:
         deltas = deltas[:, 0]
     else:

@@ -57,6 +57,11 @@ class WideResNet(StagedBackbone):
     Three stages of (d - 4) / 6 pre-activation blocks each, without dropout, for
     images of 32 x 32 pixels.
 
+    The distillation benchmark's code calls the first BN of the second and of the third
+    stage and the last BN twice in a training step, for features before a ReLU. Outputs
+    and gradients are the same, but the running statistics of these three move twice a
+    step there, as by a momentum of 0.19, and once here, by 0.1.
+
     Args:
         depth (int): d, the number of layers: 6n + 4, as 16, 22, 28 or 40.
         widen_factor (int): k; the stages have 16k, 32k and 64k channels. Defaults

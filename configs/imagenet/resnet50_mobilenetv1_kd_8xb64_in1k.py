@@ -8,3 +8,6 @@ model = dict(
     ),
     warmup=0,
 )
+# As published; LumiNet's of this pair has half of both
+optim_wrapper = dict(optimizer=dict(lr=0.2))
+auto_scale_lr = dict(base_batch_size=512)

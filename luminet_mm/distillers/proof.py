@@ -1,0 +1,89 @@
+"""What makes a model one that can be trusted to learn or to teach: a proof."""
+
+import copy
+import logging
+import os.path as osp
+from functools import lru_cache
+from typing import FrozenSet
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from ..rng import forked_rng
+from .sources import LogitSource
+
+PROVEN = osp.join(osp.dirname(__file__), 'proven_families.txt')
+TOLERANCE = 1e-3  # of the largest prediction; GPUs may add up in another order
+
+
+@lru_cache(maxsize=None)
+def proven_families() -> FrozenSet[str]:
+    """Families whose models were walked, see ``docs/supported_models.md``."""
+    with open(PROVEN) as f:
+        return frozenset(line.strip() for line in f)
+
+
+def is_proven(source: LogitSource, model: BaseModel) -> bool:
+    """Whether a model's family was shown to be distilled right.
+
+    Args:
+        source (LogitSource): The one that takes the model.
+        model (BaseModel): Student or teacher.
+    """
+    return source.family(model) in proven_families()
+
+
+@torch.no_grad()
+def prove(
+    source: LogitSource, model: BaseModel, key: str, inputs: Tensor, data_samples: list
+) -> None:
+    """Show that a model that is its own teacher has nothing to learn.
+
+    A copy of it, in eval mode, is observed as a student and asked as a teacher; both
+    must give the same predictions of the same rows. The copy is all that is touched,
+    and random numbers are drawn apart.
+
+    Args:
+        source (LogitSource): The one that takes the model.
+        model (BaseModel): Student or teacher.
+        key (str): Its config key, for messages.
+        inputs (Tensor): The batch as the model's preprocessor makes it, shape
+            (B, 3, H, W).
+        data_samples (list): Its data samples, with ground truth.
+
+    Raises:
+        ValueError: If the predictions differ.
+    """
+    unknown = (
+        f'{key} ({source.family(model)}) is none of the models that were shown to be '
+        'distilled right (docs/supported_models.md)'
+    )
+    model = copy.deepcopy(model).eval()
+    samples = copy.deepcopy(data_samples)  # losses may write into theirs
+    try:
+        with forked_rng(inputs.device), source.observe(model, samples) as rows:
+            model(inputs, samples, mode='loss')
+        taught = source.teach(model, inputs, rows)
+    except Exception as error:  # of upstream's code, which the training may not meet
+        _warn(f'{unknown}, and it cannot be tried: {type(error).__name__}: {error}')
+        return
+    for name in sorted(source.compared):
+        if not _close(getattr(rows, name), getattr(taught, name)):
+            raise ValueError(
+                f'{unknown}, and as its own teacher it does not predict the same '
+                f'{name}, so they cannot be compared; take another model, or write a '
+                'LogitSource for it'
+            )
+    _warn(f'{unknown}; as its own teacher it has nothing to learn, as it must be')
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape or not a.numel():
+        return a.shape == b.shape
+    return bool((a - b).abs().max() <= TOLERANCE * b.abs().max())
+
+
+def _warn(text: str) -> None:
+    print_log(text, logger='current', level=logging.WARNING)
