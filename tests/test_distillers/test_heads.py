@@ -721,13 +721,20 @@ def test_rows_that_are_not_what_they_seem(changed, message):
         source.check_rows(model, RoIRows(**merged(rows, changed)), 2)
 
 
-def test_head_that_runs_twice():
-    model, source = trained(dense('retinanet')), DenseSource()
-    message = 'RetinaHead ran 2 times in one step'
+@pytest.mark.parametrize(
+    ('source', 'make', 'message'),
+    [
+        (DenseSource, lambda: dense('retinanet'), 'bbox_head: RetinaHead ran 2 times'),
+        (ClassifierSource, classifier, 'model.student: LinearClsHead ran 2 times'),
+    ],
+)
+def test_head_that_runs_twice(source, make, message):
+    model = trained(make())
     with pytest.raises(ValueError, match=message):
-        with source.observe(model, []):
+        with source().observe(model, []):
             for _ in range(2):
-                model.bbox_head(model.extract_feat(torch.rand(1, 3, 64, 64)))
+                part = model.bbox_head if source is DenseSource else model.head
+                part(model.extract_feat(torch.rand(1, 3, 64, 64)))
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,25 @@ def class_names(*parts: Any) -> str:
     return ' '.join(type(part).__name__ for part in parts if part is not None)
 
 
+def only_call(name: str, outputs: list) -> Any:
+    """What a module returned that must run once in a step.
+
+    Args:
+        name (str): The module, for error messages.
+        outputs (list): What its calls returned.
+
+    Raises:
+        ValueError: If it ran more or less often, so that nobody knows which of its
+            outputs the loss is computed from.
+    """
+    if len(outputs) != 1:
+        raise ValueError(
+            f'{name} ran {len(outputs)} times in one step, so which of its predictions '
+            'the loss is computed from is not known'
+        )
+    return outputs[0]
+
+
 def add_background(logits: Tensor) -> Tensor:
     """The column that sigmoids imply: each weighs its class against a logit of 0.
 

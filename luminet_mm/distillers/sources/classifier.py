@@ -8,7 +8,14 @@ from torch import Tensor, nn
 
 from ...compat import is_instance
 from ...registry import LOGIT_SOURCES
-from .base import LogitRows, LogitSource, add_background, check_matrix, class_names
+from .base import (
+    LogitRows,
+    LogitSource,
+    add_background,
+    check_matrix,
+    class_names,
+    only_call,
+)
 
 REFUSED = {
     'MultiLabelClsHead': 'says of each class by a sigmoid whether it is there; an '
@@ -85,21 +92,23 @@ class ClassifierSource(LogitSource):
                 f'{type(_classifying_module(student)).__name__} takes one label each'
             )
 
+        outputs = []
+
         def record(module, args, output):
-            rows.logits = _logits(student, output)
+            outputs.append(output)
 
         handle = _classifying_module(student).register_forward_hook(record)
         try:
             yield rows
         finally:
             handle.remove()
+        rows.logits = _logits(student, only_call(_name(student), outputs))
 
     def teach(self, teacher: BaseModel, inputs: Tensor, rows: LogitRows) -> LogitRows:
         return LogitRows(_logits(teacher, teacher(inputs, mode='tensor')))
 
     def check_rows(self, student: BaseModel, rows: LogitRows, num_images: int) -> None:
-        name = f'model.student: {type(_classifying_module(student)).__name__}'
-        check_matrix(name, rows, num_images)
+        check_matrix(_name(student), rows, num_images)
 
     def __str__(self) -> str:
         return 'class logits of each image'
@@ -133,6 +142,10 @@ def _classifying_module(model: BaseModel) -> nn.Module:
     """The module that returns the logits: the head, or a wrapped timm or
     HuggingFace model."""
     return model.head if getattr(model, 'head', None) is not None else model.model
+
+
+def _name(model: BaseModel) -> str:
+    return f'model.student: {type(_classifying_module(model)).__name__}'
 
 
 def _logits(model: BaseModel, output: Any) -> Tensor:

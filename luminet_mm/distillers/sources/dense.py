@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...checks import check_number
 from ...compat import is_instance
 from ...registry import LOGIT_SOURCES
-from .base import LogitRows, LogitSource, check_matrix, class_names
+from .base import LogitRows, LogitSource, check_matrix, class_names, only_call
 from .priors import (
     check_heads,
     check_maps,
@@ -149,19 +149,14 @@ class DenseSource(LogitSource):
         finally:
             for handle in handles:
                 handle.remove()
-        if len(calls) != 1:
-            raise ValueError(
-                f'model.student.bbox_head: {type(head).__name__} ran {len(calls)} '
-                'times in one step, so which of its maps the loss is computed from is '
-                'not known'
-            )
-        rows.assigned = _by_image(given, calls[0], head.cls_out_channels)
+        maps = only_call(f'model.student.bbox_head: {type(head).__name__}', calls)
+        rows.assigned = _by_image(given, maps, head.cls_out_channels)
         if rows.assigned is None and self.rows == 'assigned':
             raise ValueError(
                 f"model.source.rows='assigned': {type(head).__name__} does not assign "
                 "a class to every prior, take 'confident' or 'all'"
             )
-        rows.maps = logit_maps(calls[0], head)
+        rows.maps = logit_maps(maps, head)
 
     def teach(self, teacher: BaseModel, inputs: Tensor, rows: DenseRows) -> DenseRows:
         head = teacher.bbox_head

@@ -29,9 +29,10 @@ def check_heads(head_S: nn.Module, head_T: nn.Module, key_S: str, key_T: str) ->
     ):
         if value_S != value_T:
             raise ValueError(
-                f'{what}: {value_S} of the student ({key_S}) and {value_T} of the '
-                f'teacher ({key_T}), they must be the same for their classification '
-                'maps to be comparable'
+                f'{what}: {value_S} of the student ({key_S}, a '
+                f'{type(head_S).__name__}) and {value_T} of the teacher ({key_T}, a '
+                f'{type(head_T).__name__}), they must be the same for their '
+                'classification maps to be comparable'
             )
 
 
