@@ -1,4 +1,4 @@
-"""The walk through the model zoos: a sample of it, and what was written of the whole."""
+"""The walk through the model zoos: a sample of it, and what the whole has written."""
 
 import fnmatch
 import importlib.util
@@ -44,7 +44,7 @@ SAMPLE = {
 
 @pytest.mark.parametrize('name', SAMPLE)
 def test_sample(walk, results, name):
-    import mmdet.models
+    import mmdet.models  # noqa: F401
     import mmpretrain.models  # noqa: F401
 
     result = walk.prove_apart(name, timeout=240)
