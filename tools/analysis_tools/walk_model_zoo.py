@@ -56,6 +56,7 @@ PAGE = osp.join(ROOT, 'docs', 'supported_models.md')
 FAMILIES = osp.join(
     osp.dirname(luminet_mm.__file__), 'distillers', 'proven_families.txt'
 )
+LARGEST = 150  # million parameters of a model that is tried
 ZOOS = ('mmdet', 'mmpretrain')
 
 
@@ -179,8 +180,30 @@ def _wrapped(kind: str, model_name: str, **kwargs: Any) -> dict:
 
 
 LINEAR = dict(type='LinearClsHead', num_classes=10, in_channels=512)
-# what mmpretrain has and no config of its zoo
+# what mmpretrain has and no config of its zoo, and what its refused ones can become
 OTHERS = {
+    'RepLKNet': _classifier(
+        dict(
+            type='RepLKNet',
+            arch=dict(
+                large_kernel_sizes=[13, 13, 13, 7],
+                layers=[1, 1, 2, 1],
+                channels=[16, 32, 48, 64],
+                small_kernel=5,
+                dw_ratio=1,
+            ),
+        ),
+        dict(LINEAR, in_channels=64),
+        dict(type='GlobalAveragePooling'),
+    ),
+    'EfficientFormer, distillation=False': dict(
+        cfg_path='mmpretrain::efficientformer/efficientformer-l1_8xb128_in1k.py',
+        head=dict(distillation=False),
+    ),
+    'LeViT, distillation=False': dict(
+        cfg_path='mmpretrain::levit/deploy/levit-128_8xb256_in1k.py',
+        head=dict(distillation=False),
+    ),
     'AlexNet': _classifier(dict(type='AlexNet', num_classes=10), dict(type='ClsHead')),
     'ViTSAM': _classifier(
         dict(
@@ -329,12 +352,12 @@ def _fewer(cfg: dict) -> dict:
 
 def model_cfg(name: str) -> ConfigDict:
     """The model that a config names, or one of :data:`OTHERS`, small."""
-    if '::' not in name:
-        cfg = copy.deepcopy(OTHERS[name])
-        if cfg['type'] == 'HuggingFaceClassifier':
-            cfg['model_name'] = _hugging_face_folder(cfg['model_name'])
-        return ConfigDict(cfg)
-    cfg = shrink(load_model_cfg(dict(cfg_path=path_of(name)), 'model'))
+    model = copy.deepcopy(OTHERS.get(name, dict(cfg_path=name)))
+    if 'cfg_path' in model:
+        model['cfg_path'] = path_of(model['cfg_path'])
+    if model.get('type') == 'HuggingFaceClassifier':
+        model['model_name'] = _hugging_face_folder(model['model_name'])
+    cfg = shrink(load_model_cfg(model, 'model'))
     _narrow(cfg)
     return cfg
 
@@ -383,7 +406,10 @@ def _scenes(rng: np.random.RandomState, cfg: dict, side: int) -> dict:
 
     num_classes = min([3, *_values(cfg, 'num_classes')])
     inputs, samples = [], []
-    for height, width in ((side, side * 5 // 4), (side - 8, side)):
+    shapes = ((side, side * 5 // 4), (side - 8, side))
+    if side >= 300:  # what needs large images may need them all of one size
+        shapes = ((300, 300), (300, 300))
+    for height, width in shapes:
         corner = rng.uniform(0, 0.5, (3, 2))
         boxes = np.hstack([corner, corner + rng.uniform(0.2, 0.5, (3, 2))])
         boxes = (boxes * [width, height, width, height]).astype(np.float32)
@@ -436,7 +462,7 @@ def sides(name: str, cfg: dict) -> List[int]:
     if '::' not in name:
         return [64, 224]
     if not name.startswith('mmpretrain'):
-        return [96, 320]
+        return [96, 300]
     whole = Config.fromfile(path_of(name))
     for step in _dicts(whole.get('train_pipeline') or whole.get('train_dataloader')):
         if step.get('type') in (
@@ -533,6 +559,9 @@ class Proof:
             self.family = family(model)
             only = dict(loss_difference=dict(type=Difference))
             self.family = self._build_distiller(only, {}).source.family(model)
+        size = sum(p.numel() for p in model.parameters()) / 1e6
+        if size > LARGEST:
+            raise Failed('upstream', ValueError(f'{size:.0f} M parameters, too many'))
         try:
             model = self.plain()
             model.init_weights()
@@ -856,8 +885,8 @@ with the model as its own teacher: every distillation loss is exactly 0 with the
 student's own weights and not 0 with others, one training step with default settings
 gives every trainable parameter a finite gradient, the distiller predicts, and what it
 saves loads strictly into the plain model. A family is named by the classes that decide
-what its rows are. One that is neither shown nor refused can be tried: the log warns, and
-the first iteration checks that the model has nothing to learn from itself."""
+what its rows are. One that is neither shown nor refused can be tried: the log warns,
+and the first iteration checks that the model has nothing to learn from itself."""
 
 SECTIONS = dict(
     works='Works',
