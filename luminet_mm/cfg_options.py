@@ -31,6 +31,7 @@ RUN_KEYS = {
     'tta_model',
     'tta_pipeline',
 } - {'self', 'cfg'}
+BRACKETS = ('[]', '()')
 # mmengine reads all indices of a model zoo for each base that is there, half a second
 _find_base = lru_cache(maxsize=None)(Config._get_cfg_path)
 
@@ -76,9 +77,9 @@ def parse_value(text: str) -> Any:
     if text[:1] in ('"', "'") and len(text) > 1 and text[-1] == text[0]:
         inner = text[1:-1]
         # as mmengine's help writes a list
-        return parse_value(inner) if inner[:1] in ('[', '(') else inner
+        return parse_value(inner) if inner[:1] + inner[-1:] in BRACKETS else inner
     items = _split(text)
-    wrapped = len(items) == 1 and text[:1] + text[-1:] in ('[]', '()')
+    wrapped = len(items) == 1 and text[:1] + text[-1:] in BRACKETS
     if wrapped:
         items = _split(text[1:-1])
     elif len(items) == 1:

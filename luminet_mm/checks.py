@@ -180,15 +180,17 @@ def arguments_of(call: Callable) -> Tuple[Set[str], bool]:
         tuple[set[str], bool]: The names, and whether it takes any other, too.
     """
     names: Set[str] = set()
+    is_open = False
     for cls in call.__mro__ if inspect.isclass(call) else (call,):
         function = vars(cls).get('__init__') if inspect.isclass(cls) else cls
         if function is None or cls is object:
             continue
         parameters = inspect.signature(function).parameters.values()
         names |= {p.name for p in parameters if p.kind not in UNNAMED} - {'self'}
-        if all(p.kind != p.VAR_KEYWORD for p in parameters):
-            return names, False
-    return names, True
+        is_open = any(p.kind == p.VAR_KEYWORD for p in parameters)
+        if not is_open:
+            break
+    return names, is_open
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -3,8 +3,10 @@
 import importlib
 import importlib.util
 import sys
+from contextlib import contextmanager
+from datetime import timedelta
 from types import ModuleType
-from typing import Any
+from typing import Any, Iterator
 
 import torch
 from mmengine.config import Config
@@ -104,6 +106,21 @@ def is_instance(obj: Any, module: str, name: str) -> bool:
     return loaded is not None and isinstance(obj, getattr(loaded, name))
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Compute as the only process inside a ``with`` block.
+
+    Upstream's losses take means over all processes. What one of them computes on its
+    own account must not wait for the others, which do not know of it.
+    """
+    is_initialized = torch.distributed.is_initialized
+    torch.distributed.is_initialized = lambda: False
+    try:
+        yield
+    finally:
+        torch.distributed.is_initialized = is_initialized
+
+
 def setup_cpu_distributed(cfg: Config) -> None:
     """Let mmengine's launcher run on a machine without an accelerator.
 
@@ -126,8 +143,12 @@ def setup_cpu_distributed(cfg: Config) -> None:
             f'--launcher {launcher} needs GPUs and torch sees none; without them use '
             "'pytorch', as tools/dist_train.sh does"
         )
-    torch.distributed.init_process_group(backend='gloo')
-    cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {}).update(backend='gloo')
+    dist_cfg = cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})
+    dist_cfg.update(backend='gloo')
+    timeout = {}  # seconds, as mmengine has it; torch's own is half an hour
+    if dist_cfg.get('timeout') is not None:
+        timeout = dict(timeout=timedelta(seconds=dist_cfg.timeout))
+    torch.distributed.init_process_group(backend='gloo', **timeout)
     if cfg.get('model_wrapper_cfg') is None:
         cfg.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel',

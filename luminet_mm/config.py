@@ -13,7 +13,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.hub import get_config
 
-from .checks import check_names
+from .checks import check_names, check_type, nearest
 from .compat import MODULE2PACKAGE
 
 # What the processes of a launcher find in their environment.
@@ -116,15 +116,18 @@ def load_model_cfg(model: Union[dict, ConfigDict], key: str) -> ConfigDict:
     cfg_path = model.pop('cfg_path', None)
     if cfg_path is None:
         if 'type' not in model:
+            hints = (nearest(name, ('cfg_path', 'type')) for name in model)
             raise ValueError(
-                f'{key} has neither `cfg_path` nor `type`, only {sorted(model)}: name '
-                "a config ('package::path.py' or a file) or give the model inline"
+                f'{key} has neither `cfg_path` nor `type`, only {sorted(model)}'
+                f"{next(filter(None, hints), '')}: name a config ('package::path.py' "
+                'or a file) or give the model inline'
             )
         return model
 
+    check_type(f'{key}.cfg_path', cfg_path, str, "'package::path.py' or a file")
     whole = load_cfg(cfg_path, f'{key}.cfg_path')
-    if 'model' not in whole:
-        raise ValueError(f'{key}.cfg_path={cfg_path!r} defines no `model`')
+    if not isinstance(whole.get('model'), dict):
+        raise ValueError(f'{key}.cfg_path={cfg_path!r} defines no dict `model`')
     resolved = Config(dict(model=whole.model))
     # mmpretrain keeps the preprocessor beside the model; its runner merges them
     if 'data_preprocessor' in whole:

@@ -2,7 +2,8 @@
 
 import json
 import os.path as osp
-from glob import glob
+from glob import escape, glob
+from numbers import Real
 from typing import Dict, Iterator
 
 
@@ -14,11 +15,19 @@ def read_scalars(work_dir: str) -> Iterator[dict]:
 
     Yields:
         dict: One line of mmengine's log, in the order of time: losses and times of
-        training iterations, or the metrics of a validation.
+        training iterations, or the metrics of a validation. A line that a kill cut
+        off is passed over.
     """
-    for path in sorted(glob(osp.join(work_dir, '*', 'vis_data', 'scalars.json'))):
-        with open(path) as f:
-            yield from map(json.loads, f)
+    starts = osp.join(escape(work_dir), '*', 'vis_data', 'scalars.json')
+    for path in sorted(glob(starts)):
+        with open(path, errors='replace') as f:
+            for line in f:
+                try:
+                    logged = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(logged, dict):
+                    yield logged
 
 
 def read_validations(work_dir: str) -> Dict[int, Dict[str, float]]:
@@ -35,9 +44,8 @@ def read_validations(work_dir: str) -> Dict[int, Dict[str, float]]:
     """
     validations = {}
     for logged in read_scalars(work_dir):
-        # an evaluator's metrics have its prefix, what training logs has none
-        metrics = {key: value for key, value in logged.items() if '/' in key}
-        if metrics:
+        metrics = _metrics(logged)
+        if metrics and isinstance(logged.get('step'), int):
             validations[logged['step']] = metrics
     return dict(sorted(validations.items()))
 
@@ -53,20 +61,33 @@ def read_last_test(work_dir: str) -> Dict[str, float]:
 
     Args:
         work_dir (str): Work dir of the test, e.g. ``tools/test.py --work-dir``; of
-            several tests the last one counts.
+            several tests the last one counts whose file is whole.
 
     Returns:
         dict[str, float]: Metrics by their names in the log; empty without a test.
     """
     # START/START.json, both the time of the start
-    paths = sorted(glob(osp.join(work_dir, '[0-9]*', '[0-9]*.json')))
-    if not paths:
-        return {}
-    with open(paths[-1]) as f:
-        # only the first document: every process of a distributed test writes the file,
-        # and a longer one's end may be left behind it
-        metrics, _ = json.JSONDecoder().raw_decode(f.read())
-    return {key: value for key, value in metrics.items() if '/' in key}
+    paths = glob(osp.join(escape(work_dir), '[0-9]*', '[0-9]*.json'))
+    for path in sorted(paths, reverse=True):
+        with open(path, errors='replace') as f:
+            try:
+                # only the first document: every process of a distributed test writes
+                # the file, and a longer one's end may be left behind it
+                logged, _ = json.JSONDecoder().raw_decode(f.read())
+            except ValueError:
+                continue
+        if isinstance(logged, dict):
+            return _metrics(logged)
+    return {}
+
+
+def _metrics(logged: dict) -> Dict[str, float]:
+    """The numbers that have an evaluator's prefix, as no loss or time has."""
+    return {
+        key: value
+        for key, value in logged.items()
+        if '/' in key and isinstance(value, Real) and not isinstance(value, bool)
+    }
 
 
 def read_unit(work_dir: str) -> str:

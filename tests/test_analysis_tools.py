@@ -185,7 +185,29 @@ def test_compares_seeds_of_detectors(tool, tmp_path):
         '+0.0075 |',
     ]
     assert '</svg>' in curve.read_text()
-    with pytest.raises(SystemExit, match=r"have only \['coco/bbox_mAP', "):
+    with pytest.raises(SystemExit, match=r"seed0/alone has only \['coco/bbox_mAP', "):
+        tool(*compare)
+
+
+def test_compares_seeds_whatever_became_of_them(tool, capsys, tmp_path):
+    """Killed within a line, diverged, never started; in a folder of any name."""
+    root = tmp_path / 'all [3] seeds*'
+    for seed, value in enumerate((0.2, 0.3, 0.4)):
+        log_validations(root / f'seed{seed}' / 'a b', {1: 0.1, 2: value})
+    logs = sorted(root.glob('*/*/*/vis_data/scalars.json'))
+    logs[0].write_text(logs[0].read_text()[:-5])  # its last validation is the first
+    (root / 'seed3' / 'a b' / '20260101_000000' / 'vis_data').mkdir(parents=True)
+    (root / 'seed3' / 'a b' / '20260101_000000' / 'vis_data/scalars.json').touch()
+    curve = tmp_path / 'c.svg'
+    compare = ['compare_seeds.py', f'{root}/', '--metrics', 'coco/bbox_mAP']
+    table = tool(*compare, '--curve', curve)
+    assert table.splitlines()[2] == '| a b | 3 | 1, 2 | 0.2667 ± 0.1528 |  |'
+    assert '</svg>' in curve.read_text()
+    logs[0].write_text('{"coco/bbox_mAP": NaN, "step": 1}\n')
+    table = tool(*compare, '--curve', curve, '--baseline', 'a b')
+    assert table.splitlines()[2] == '| a b | 3 | 1, 2 | nan ± nan | +nan |'
+    logs[0].write_text('{"coco/bbox_mAP_50": 0.5, "step": 1}\n')
+    with pytest.raises(SystemExit, match=r"seed0/a b has only \['coco/bbox_mAP_50'\]"):
         tool(*compare)
 
 
@@ -210,7 +232,8 @@ def test_draws_curves_of_any_work_dirs(tool, capsys, tmp_path):
         log_validations(tmp_path / name, values)
     draw = ['draw_curves.py', tmp_path / 'curves.png']
     dirs = [tmp_path / 'a/run', tmp_path / 'b/run']
-    tool(*draw, *dirs, '--names', 'one', 'two')
+    said = tool(*draw, *dirs, '--names', 'one', 'two')
+    assert said == f'curves: {tmp_path}/curves.png\n'
     one = cv2.imread(str(tmp_path / 'curves.png'))
     tool(*draw, dirs[0], '--metric', 'coco/bbox_mAP_50')
     assert not np.array_equal(one, cv2.imread(str(tmp_path / 'curves.png')))

@@ -115,13 +115,13 @@ def zoo_weights(monkeypatch):
     """Random weights for whatever the model zoo is asked for, which is recorded."""
     asked = []
 
-    def read_weights(ckpt):
+    def read_weights(ckpt, key):
         asked.append(ckpt)
         model = load_model_cfg(zoo_weights.teacher, 'model.teacher')
         return dict(state_dict=MODELS.build(model).state_dict())
 
     zoo_weights = SimpleNamespace(asked=asked, teacher=None)
-    monkeypatch.setattr(teacher_module, '_read', read_weights)
+    monkeypatch.setattr(teacher_module, 'read_checkpoint', read_weights)
     return zoo_weights
 
 

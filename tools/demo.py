@@ -9,22 +9,22 @@ interrupted demo goes on where it stopped.
 import argparse
 import os
 import os.path as osp
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from glob import glob
+from glob import escape, glob
 from typing import Dict, List, Optional
 
 from mmengine import dump, load
 from mmengine.config import Config
-from mmengine.runner.checkpoint import CheckpointLoader
 from pycocotools import mask as mask_utils
 
+from luminet_mm.checkpoints import read_checkpoint
 from luminet_mm.datasets import DIGITS, write_digit_scenes
+from luminet_mm.files import new_folder
 from luminet_mm.logs import read_scalars
 
 TOOLS = osp.dirname(osp.abspath(__file__))
@@ -112,10 +112,8 @@ class Demo:
         """Make the data in a folder beside it, so that it is complete or absent."""
         if not osp.isdir(self.data_root):
             self.say('data', f'making {self.data_root}')
-            unfinished = osp.join(self.data_root, '')[:-1] + '.unfinished'
-            shutil.rmtree(unfinished, ignore_errors=True)
-            write_digit_scenes(unfinished, self.seed)
-            os.rename(unfinished, self.data_root)
+            with new_folder(self.data_root) as unfinished:
+                write_digit_scenes(unfinished, self.seed)
         seed = self.annotations()['info']['seed']
         if seed != self.seed:
             sys.exit(
@@ -131,9 +129,9 @@ class Demo:
         """
         title, train_config, test_config = MODELS[name]
         if not self.is_trained(name):
-            options = [f'data_root={self.data_root}', f'randomness.seed={self.seed}']
+            options = [f"data_root='{self.data_root}'", f'randomness.seed={self.seed}']
             if train_config != test_config:
-                options.append(f'model.teacher_ckpt={self.checkpoint("teacher")}')
+                options.append(f"model.teacher_ckpt='{self.checkpoint('teacher')}'")
             self.say(name, f'training the {title}')
             self.call(
                 name,
@@ -147,7 +145,7 @@ class Demo:
                 *('test.py', osp.join(CONFIGS, test_config), self.checkpoint(name)),
                 *('--work-dir', self.path(name, 'test')),
                 *('--out', self.path(name, 'predictions.pkl')),
-                *('--cfg-options', f'data_root={self.data_root}'),
+                *('--cfg-options', f"data_root='{self.data_root}'"),
             )
         self.say(name, f'complete: AP {100 * self.metrics(name)["coco/bbox_mAP"]:.1f}')
 
@@ -224,13 +222,13 @@ class Demo:
     def metrics(self, name: str) -> Optional[Dict[str, float]]:
         """What the test tool measured, None where there is no test yet."""
         # The runner makes a folder for each start, named by the time
-        files = sorted(glob(self.path(name, 'test', '*', '*.json')))
+        files = sorted(glob(osp.join(escape(self.path(name, 'test')), '*', '*.json')))
         return load(files[-1]) if files else None
 
     def measure(self, name: str) -> dict:
         """One row of the table."""
         metrics = self.metrics(name)
-        checkpoint = CheckpointLoader.load_checkpoint(self.checkpoint(name), 'cpu')
+        checkpoint = read_checkpoint(self.checkpoint(name), name)
         weights = checkpoint['state_dict']
         statistics = ('running_mean', 'running_var', 'num_batches_tracked')
         return dict(

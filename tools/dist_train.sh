@@ -9,10 +9,4 @@ if [ $# -lt 2 ]; then
     exit 2
 fi
 TOOLS=$(dirname "$0")
-PYTHONPATH="$TOOLS/..:${PYTHONPATH:-}" exec python -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" \
-    --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="${PORT:-29500}" \
-    --nproc_per_node="$2" \
-    "$TOOLS/train.py" "$1" --launcher pytorch "${@:3}"
+exec "$TOOLS/torchrun.sh" "$2" "$TOOLS/train.py" "$1" --launcher pytorch "${@:3}"

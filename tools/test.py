@@ -19,6 +19,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from luminet_mm.cfg_options import DictAction, load_run_cfg
+from luminet_mm.checkpoints import use_safe_loading
 from luminet_mm.compat import setup_cpu_distributed
 from luminet_mm.config import check_run, load_whole_cfg
 
@@ -156,6 +157,7 @@ def main() -> None:
     if args.tta:
         use_tta(cfg, args)
 
+    use_safe_loading()
     setup_cpu_distributed(cfg)
     runner = RUNNERS.build(cfg)
     runner.register_hook(StrictHook())

@@ -7,6 +7,7 @@ import os.path as osp
 from mmengine.registry import RUNNERS
 
 from luminet_mm.cfg_options import DictAction, load_run_cfg
+from luminet_mm.checkpoints import use_safe_checkpoints
 from luminet_mm.compat import setup_cpu_distributed
 from luminet_mm.config import check_run, load_whole_cfg
 
@@ -71,9 +72,7 @@ def main() -> None:
                 ' the batch size that its learning rate was chosen for'
             )
         cfg.auto_scale_lr.enable = True
-    if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+    use_safe_checkpoints(cfg, args.resume)
 
     check_run(cfg, 'train')
     setup_cpu_distributed(cfg)

@@ -3,6 +3,7 @@
 # each config names the checkpoint of the one before it as its teacher_ckpt.
 # Usage: [GPUS=N] tools/train_chain.sh CONFIG [CONFIG ...] [ARGUMENTS OF tools/train.py]
 # The same command goes on where it was interrupted: what is trained is not repeated.
+# With --work-dir D, each trains in a folder D/NAME OF ITS CONFIG.
 set -euo pipefail
 
 TOOLS=$(dirname "$0")
@@ -12,13 +13,40 @@ while [ $# -gt 0 ] && [[ $1 != -* ]]; do
     shift
 done
 if [ ${#configs[@]} -eq 0 ]; then
-    sed -n '2,5s/^# //p' "$0" >&2
+    sed -n '2,6s/^# //p' "$0" >&2
     exit 2
 fi
+work_dir=
+arguments=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    --work-dir=*) work_dir=${1#*=} ;;
+    --work-dir) work_dir=${2:?--work-dir: expected a folder} && shift ;;
+    # argparse would take it for --work-dir, one folder for all
+    --w*) echo "train_chain.sh: error: $1: write --work-dir" >&2 && exit 2 ;;
+    *) arguments+=("$1") ;;
+    esac
+    shift
+done
+names=()
 for config in "${configs[@]}"; do
+    name=$(basename "${config%.*}")
+    if [[ " ${names[*]-} " == *" $name "* ]]; then
+        echo "train_chain.sh: error: two configs are named $name and would share a" \
+            "work dir, so the second would not be trained" >&2
+        exit 2
+    fi
+    names+=("$name")
+done
+for config in "${configs[@]}"; do
+    folder=()
+    if [ -n "$work_dir" ]; then
+        folder=(--work-dir "$work_dir/$(basename "${config%.*}")")
+    fi
     if [ "${GPUS:-1}" -gt 1 ]; then
-        "$TOOLS/dist_train.sh" "$config" "$GPUS" --resume "$@"
+        "$TOOLS/dist_train.sh" "$config" "$GPUS" --resume "${folder[@]}" "${arguments[@]}"
     else
-        PYTHONPATH="$TOOLS/..:${PYTHONPATH:-}" python "$TOOLS/train.py" "$config" --resume "$@"
+        PYTHONPATH="$TOOLS/..:${PYTHONPATH:-}" python "$TOOLS/train.py" "$config" \
+            --resume "${folder[@]}" "${arguments[@]}"
     fi
 done

@@ -57,6 +57,8 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
     ) -> None:
         check_number('model.warmup', warmup, at_least=0, integer=True)
         check_boolean('model.warmup_by_epoch', warmup_by_epoch)
+        if data_preprocessor is not None:
+            check_type('model.data_preprocessor', data_preprocessor, dict, 'a dict')
         built, pixels_from = build_model(
             student, 'model.student', data_preprocessor, run_decides=True
         )
@@ -308,11 +310,20 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
 def _drop_student_prefix(
     module: BaseDistiller, state_dict: dict, prefix: str, local_metadata: dict
 ) -> None:
-    """State-dict hook: save the student's weights under its own names."""
+    """State-dict hook: save the student's weights under its own names.
+
+    They are those that it gives where it is alone: mmpretrain's wrappers of timm and
+    HuggingFace rename in a hook whose result torch drops in a tree.
+    """
     old = prefix + STUDENT
-    for names in (state_dict, getattr(state_dict, '_metadata', {})):
-        for key in [key for key in names if key.startswith(old)]:
-            names[prefix + key[len(old) :]] = names.pop(key)
+    keys = [key for key in state_dict if key.startswith(old)]
+    values = [state_dict.pop(key) for key in keys]
+    keep_vars = any(isinstance(v, Tensor) and v.requires_grad for v in values)
+    own = module.student.state_dict(prefix=prefix, keep_vars=keep_vars)
+    state_dict.update(own)
+    metadata = getattr(state_dict, '_metadata', {})
+    for key in [key for key in metadata if key.startswith(old)]:
+        metadata[prefix + key[len(old) :]] = metadata.pop(key)
 
 
 def _build_source(source: Optional[dict], student: BaseModel) -> LogitSource:
@@ -351,7 +362,7 @@ def _build_loss(name: str, cfg: dict) -> nn.Module:
     check_type(key, cfg, dict, "a dict with the loss's type")
     cfg = dict(cfg)
     compares = cfg.pop('compares', None)
-    if 'loss' not in name:
+    if 'loss' not in str(name):
         raise ValueError(
             f"{key}: the name must contain 'loss', or mmengine only logs its value and "
             'does not train with it'
@@ -360,16 +371,7 @@ def _build_loss(name: str, cfg: dict) -> nn.Module:
         raise ValueError(
             f"{key}: take another name, without a dot; 'loss' is the total of all"
         )
-    try:
-        cls = find_class(cfg)
-        if cls is None:
-            raise KeyError('no registry of models has it')
-    except (KeyError, ImportError) as error:
-        raise ValueError(
-            f'{key}.type={cfg.get("type")!r} is not a registered loss; '
-            "luminet_mm's own are written 'luminet_mm.LuminetLoss', those of other "
-            f"packages 'mmrazor.DKDLoss'. {error}"
-        ) from error
+    cls = find_class(cfg, key)
     check_arguments(key, cls, cfg)
     with place(key):
         loss = MODELS.build(cfg)

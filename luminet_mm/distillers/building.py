@@ -53,25 +53,56 @@ def build_model(
         origin = "by the run's data_preprocessor"
     elif cfg.get('data_preprocessor') is None:
         origin = 'as they come, since no config has a data_preprocessor'
+    if not _is_model(find_class(cfg, key)):
+        raise ValueError(
+            f'{key}.type={cfg.type!r} is no whole model; name a classifier of '
+            'mmpretrain or a detector of mmdet'
+        )
     try:
         return MODELS.build(cfg), origin
-    except TypeError as error:
+    except (KeyError, TypeError) as error:
         raise _explain(error, cfg, key) from error
 
 
-def find_class(cfg: dict, scope: Optional[str] = None) -> Any:
-    """The class that mmengine would build a part of a model from, or None.
+def find_class(cfg: dict, key: str, scope: Optional[str] = None) -> Any:
+    """The class that mmengine would build a part of a model from.
 
     Args:
         cfg (dict): Config with a ``type``.
+        key (str): Its config key, for error messages.
         scope (str, optional): Where it is looked up, if the config does not say so.
             Defaults to None, the run's scope.
+
+    Returns:
+        type: The class; or a function, where the config names one.
+
+    Raises:
+        ValueError: If there is none.
     """
     kind = cfg.get('type')
-    if not isinstance(kind, str):
+    if callable(kind):
         return kind
-    with MODELS.switch_scope_and_registry(cfg.get('_scope_', scope)) as registry:
-        return registry.get(kind)
+    hint = ''
+    if isinstance(kind, str):
+        known = {f'luminet_mm.{name}' for name in MODELS.module_dict}
+        try:
+            with MODELS.switch_scope_and_registry(cfg.get('_scope_', scope)) as found:
+                cls = found.get(kind)
+                known.update(found.module_dict)
+        except (ImportError, KeyError) as error:  # of the package of a scope
+            cls, hint = None, f'. {error}'
+        if cls is not None:
+            return cls
+        hint = nearest(kind, known) + hint
+    raise ValueError(
+        f"{key}.type={kind!r} is not a registered model or loss{hint}; luminet_mm's "
+        "own are written 'luminet_mm.LuminetLoss', those of other packages "
+        "'mmrazor.DKDLoss'"
+    )
+
+
+def _is_model(cls: Any) -> bool:
+    return not inspect.isclass(cls) or issubclass(cls, BaseModel)
 
 
 def name_of(cfg: dict) -> str:
@@ -102,20 +133,26 @@ def _as_list(init_cfg: Any) -> list:
     return [init_cfg] if isinstance(init_cfg, dict) else list(init_cfg or ())
 
 
-def _explain(error: TypeError, cfg: dict, key: str) -> Exception:
-    """Name the setting of a config that a class does not know, and the nearest one."""
+def _explain(error: Exception, cfg: dict, key: str) -> Exception:
+    """Name the setting or the type that no class knows, and the nearest one."""
+    scope = cfg.get('_scope_')
     unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-    for place, part in _parts(cfg, key) if unknown else ():
-        name = unknown.group(1)
-        if name in part and 'type' in part:
-            cls = find_class(part, cfg.get('_scope_'))
-            known = arguments_of(cls)[0] if inspect.isclass(cls) else ()
+    for place, part in _parts(cfg, key):
+        if not unknown and isinstance(error, KeyError) and 'type' in part:
+            if str(part['type']) in str(error):
+                try:
+                    find_class(part, place, scope)
+                except ValueError as found:
+                    return found
+        elif unknown and unknown.group(1) in part and 'type' in part:
+            name = unknown.group(1)
+            known = arguments_of(find_class(part, place, scope))[0]
             return ValueError(
                 f'{place}.{name}={part[name]!r}: {part["type"]} has no such setting'
                 f'{nearest(name, known)}; where a base config brought it, set '
                 f'_delete_=True beside the new settings. {error}'
             )
-    return TypeError(f'{key} cannot be built: {error}')
+    return type(error)(f'{key} cannot be built: {error}')
 
 
 def _parts(cfg: Any, key: str) -> Iterator[Tuple[str, dict]]:

@@ -217,7 +217,22 @@ class LogitDistiller(BaseDistiller):
             tuple[LogitRows, Tensor]: The student's logits and their labels, and the
             teachers' logits, averaged, shape (N, C).
         """
-        _, rows, taught = self._learn(inputs, data_samples)
+        for sample in data_samples:
+            if 'gt_score' in sample:  # one-hot; mixup would have made it a float
+                sample.set_gt_score(sample.gt_score.float())
+        # many a head returns what its loss needs in train mode only
+        heads = [
+            module
+            for module in self.student.modules()
+            if hasattr(module, 'loss') and not module.training
+        ]
+        for head in heads:
+            head.training = True  # not its layers
+        try:
+            _, rows, taught = self._learn(inputs, data_samples)
+        finally:
+            for head in heads:
+                head.training = False
         return rows, taught.logits
 
 

@@ -48,7 +48,7 @@ def prove(
     Args:
         source (LogitSource): The one that takes the model.
         model (BaseModel): Student or teacher.
-        key (str): Its config key, for messages.
+        key (str): Its config key, 'model.student' or 'model.teacher'.
         inputs (Tensor): The batch as the model's preprocessor makes it, shape
             (B, 3, H, W).
         data_samples (list): Its data samples, with ground truth.
@@ -60,6 +60,7 @@ def prove(
         f'{key} ({source.family(model)}) is none of the models that were shown to be '
         'distilled right (docs/supported_models.md)'
     )
+    source = source.for_one(key.split('.')[1])
     model = copy.deepcopy(model).eval()
     samples = copy.deepcopy(data_samples)  # losses may write into theirs
     try:

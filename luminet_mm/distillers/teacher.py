@@ -1,5 +1,6 @@
 import logging
-import os.path as osp
+import re
+from collections import OrderedDict
 from typing import Any, Optional, Sequence
 
 import torch
@@ -7,10 +8,10 @@ from mmengine.config import ConfigDict
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from mmengine.runner import autocast
-from mmengine.runner.checkpoint import CheckpointLoader, load_state_dict
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
+from ..checkpoints import read_checkpoint
 from ..config import load_cfg
 from .acceleration import accelerate
 from .building import build_model, name_of
@@ -57,7 +58,7 @@ class Teacher:
         cfg = ConfigDict(cfg)
         self.name = name_of(cfg)
         self.ckpt = _resolve_ckpt(cfg, ckpt)
-        checkpoint = _read(self.ckpt)
+        checkpoint = read_checkpoint(self.ckpt, 'model.teacher_ckpt')
         # A student must start from the same weights and draw the same samples
         # whatever its teacher is, so a teacher's initialisation draws apart.
         with torch.random.fork_rng(devices=[]):  # models are built on the CPU
@@ -78,14 +79,56 @@ class Teacher:
 
     def _load(self, checkpoint: dict) -> None:
         state_dict = checkpoint.get('state_dict', checkpoint)
-        try:
-            load_state_dict(self.model, state_dict, strict=True)
-        except RuntimeError as error:
+        problem = self._load_state_dict(state_dict)
+        if problem:
             raise ValueError(
                 f'model.teacher_ckpt={self.ckpt!r} does not fit model.teacher='
                 f'{self.name!r}; a teacher must load completely, so use the '
-                f'checkpoint of this very config. {_shorten(str(error))}'
-            ) from error
+                f'checkpoint of this very config{_hint(checkpoint)}. '
+                f'{_shorten(problem)}'
+            )
+
+    def _load_state_dict(self, state_dict: Any) -> str:
+        """Load all weights, or say what is wrong with them."""
+        if not isinstance(state_dict, dict):
+            return f'Its state_dict is a {type(state_dict).__name__}, not a dict'
+        own = self.model.state_dict()
+        masks = {name for name, value in own.items() if not value.isfinite().all()}
+        masks -= {name for name, _ in self.model.named_parameters()}
+        weights = OrderedDict(
+            # as DistributedDataParallel saves them
+            (re.sub(r'^module\.', '', str(name)), value)
+            for name, value in state_dict.items()
+        )
+        weights._metadata = getattr(state_dict, '_metadata', OrderedDict())
+        for name, value in weights.items():
+            kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            floating = isinstance(value, Tensor) and value.is_floating_point()
+            if name in own and own[name].is_floating_point() and not floating:
+                return f'{name} is {kind}, where the model has {own[name].dtype}'
+        try:
+            found = self.model.load_state_dict(weights, strict=False)
+        except RuntimeError as error:  # other shapes
+            return str(error)
+        # What the model does not take from its own weights, as Swin V2, it needs not
+        missing = [name for name in found.missing_keys if 'num_batches' not in name]
+        if missing:
+            unused = self.model.load_state_dict(self.model.state_dict(), strict=False)
+            missing = [name for name in missing if name not in unused.missing_keys]
+        problems = [
+            f'{kind} in the checkpoint: {", ".join(names)}'
+            for kind, names in (
+                ('unexpected keys', found.unexpected_keys),
+                ('missing keys', missing),
+            )
+            if names
+        ]
+        problems += [
+            f'{name} holds nan or inf'
+            for name, value in self.model.state_dict().items()
+            if name not in masks and not value.isfinite().all()
+        ]
+        return '; '.join(problems)
 
     def check_classes(self, classes: Optional[Sequence[str]]) -> None:
         """Compare the classes of the training data with those of the checkpoint.
@@ -238,33 +281,44 @@ def _resolve_ckpt(cfg: ConfigDict, ckpt: Optional[str]) -> str:
     return ckpt
 
 
-def _read(ckpt: str) -> dict:
-    if '://' not in ckpt and not osp.isfile(ckpt):
-        raise ValueError(
-            f'model.teacher_ckpt={ckpt!r}: no such file (looked for '
-            f'{osp.abspath(ckpt)})'
+def _hint(checkpoint: dict) -> str:
+    """What a file of another kind may be, from its names."""
+    weights = checkpoint.get('state_dict', checkpoint)
+    names = [str(name) for name in weights] if isinstance(weights, dict) else []
+    if any(name.startswith('architecture.') for name in names):
+        return (
+            "; this is the checkpoint of an mmrazor algorithm, whose student's weights "
+            "have names that begin with 'architecture.': take these alone, without it"
         )
-    try:
-        checkpoint = CheckpointLoader.load_checkpoint(ckpt, map_location='cpu')
-    except Exception as error:  # torch, zipfile, pickle and requests all differ
-        raise ValueError(
-            f'model.teacher_ckpt={ckpt!r} cannot be read: {type(error).__name__}: '
-            f'{error}'
-        ) from error
-    if not isinstance(checkpoint, dict):
-        raise ValueError(
-            f'model.teacher_ckpt={ckpt!r} holds a {type(checkpoint).__name__}, not a '
-            'dict of weights'
+    if 'steps' in names or any(name.startswith('ema_') for name in names):
+        return (
+            '; this holds weights averaged by EMA: take the state_dict of a checkpoint '
+            'of the run, in which they have their own names'
         )
-    return checkpoint
+    parts = [
+        name
+        for name, value in checkpoint.items()
+        if isinstance(value, dict)
+        and any(isinstance(v, Tensor) for v in value.values())
+    ]
+    if weights is checkpoint and parts:
+        return (
+            f'; this has no state_dict, but weights as {" and ".join(map(repr, parts))}'
+            ': save those that you mean as dict(state_dict=...)'
+        )
+    return ''
 
 
 def _classes(checkpoint: dict) -> Optional[Sequence[str]]:
     """Class names that the checkpoint was trained on, as mmengine or older
     OpenMMLab releases record them."""
-    meta = checkpoint.get('meta') or {}
-    dataset_meta = meta.get('dataset_meta') or meta
-    return dataset_meta.get('classes') or dataset_meta.get('CLASSES')
+    meta = checkpoint.get('meta')
+    if not isinstance(meta, dict):
+        return None
+    known = meta.get('dataset_meta')
+    known = known if isinstance(known, dict) else meta
+    classes = known.get('classes') or known.get('CLASSES')
+    return classes if isinstance(classes, (list, tuple)) else None
 
 
 def _shorten(text: str, length: int = 1500) -> str:

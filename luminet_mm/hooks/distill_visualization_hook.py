@@ -9,7 +9,8 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from ..compat import is_instance
+from ..checks import check_number, key_of
+from ..compat import alone, is_instance
 from ..distillers import LogitDistiller
 from ..registry import HOOKS
 from ..rng import forked_rng
@@ -19,6 +20,7 @@ from ..visualization import (
     draw_detections,
     draw_perceptions,
 )
+from .never_stop import never_stop
 
 
 @HOOKS.register_module()
@@ -37,9 +39,9 @@ class DistillVisualizationHook(Hook):
 
     The training is not disturbed: its weights at the end are those without the hook,
     to the last bit. A copy of the student is looked at, in eval mode, without
-    gradient, and random numbers are drawn apart. In a distributed training each
-    process takes the forward pass, as some losses wait for those of the others, and
-    the first one draws.
+    gradient, and random numbers are drawn apart. In a distributed training the first
+    process does it, alone. Where looking, drawing or storing fails, there is one
+    warning and no further picture.
 
     Args:
         interval (int, optional): Epochs between two pictures, or iterations in an
@@ -52,7 +54,7 @@ class DistillVisualizationHook(Hook):
             upstream's default.
 
     Raises:
-        ValueError: If ``interval`` is below 1.
+        TypeError, ValueError: For an argument that is no such number.
     """
 
     def __init__(
@@ -62,10 +64,11 @@ class DistillVisualizationHook(Hook):
         num_images: int = 2,
         score_thr: float = 0.3,
     ) -> None:
-        if interval is not None and interval < 1:
-            raise ValueError(
-                f'DistillVisualizationHook: interval={interval} must be at least 1'
-            )
+        if interval is not None:
+            check_number(key_of(self, 'interval'), interval, at_least=1, integer=True)
+        check_number(key_of(self, 'max_rows'), max_rows, at_least=1, integer=True)
+        check_number(key_of(self, 'num_images'), num_images, at_least=0, integer=True)
+        check_number(key_of(self, 'score_thr'), score_thr, at_least=0, at_most=1)
         self.interval = interval
         self.max_rows = max_rows
         self.num_images = num_images
@@ -74,13 +77,14 @@ class DistillVisualizationHook(Hook):
         self._batch: Optional[dict] = None
         self._last_step = -1
 
+    @never_stop
     def before_train(self, runner: Runner) -> None:
         """Look at what is trained, and in which unit."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.by_epoch = not isinstance(runner.train_loop, IterBasedTrainLoop)
         self.interval = self.interval or runner.train_loop.val_interval
         if isinstance(model, LogitDistiller):
-            self._model = model
+            self._model = model if is_main_process() else None
         else:
             print_log(
                 f'DistillVisualizationHook draws nothing: a {type(model).__name__} has '
@@ -89,6 +93,7 @@ class DistillVisualizationHook(Hook):
                 level=logging.WARNING,
             )
 
+    @never_stop
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None
     ) -> None:
@@ -97,16 +102,19 @@ class DistillVisualizationHook(Hook):
             self._batch = copy.deepcopy(data_batch)
             self._draw(runner, runner.epoch if self.by_epoch else runner.iter)
 
+    @never_stop
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Draw, in an iteration-based loop."""
         if not self.by_epoch and self.every_n_train_iters(runner, self.interval):
             self._draw(runner, runner.iter + 1)
 
+    @never_stop
     def after_train_epoch(self, runner: Runner) -> None:
         """Draw, in an epoch-based loop."""
         if self.by_epoch and self.every_n_epochs(runner, self.interval):
             self._draw(runner, runner.epoch + 1)
 
+    @never_stop
     def after_train(self, runner: Runner) -> None:
         """Draw the end, unless that was an interval's."""
         step = runner.epoch if self.by_epoch else runner.iter
@@ -120,11 +128,9 @@ class DistillVisualizationHook(Hook):
         model = copy.deepcopy(self._model).eval()
         batch = copy.deepcopy(self._batch)  # preprocessors write into theirs
         meta = runner.message_hub.get_info('dataset_meta') or {}
-        with forked_rng(next(model.parameters()).device):
+        with forked_rng(next(model.parameters()).device), alone():
             data = model.data_preprocessor(batch, False)
             rows, preds_T = model.look(**data)
-            if not is_main_process():
-                return
             pictures = {}
             if len(preds_T):
                 unit = 'epoch' if self.by_epoch else 'iteration'

@@ -34,9 +34,9 @@ class DKDLoss(LogitLoss):
     Raises:
         TypeError, ValueError: If ``tau`` is not above 0 or ``alpha`` or ``beta`` is
             negative; and as :class:`LogitLoss`. In ``forward``, for samples without
-            labels, for fewer than two classes and, on a CPU, for labels that are not
-            below C; on a GPU the kernel stops for those, as in a cross-entropy, since
-            a check would have the CPU wait for the GPU in each step.
+            labels and, on a CPU, for labels that are not below C; on a GPU the kernel
+            stops for those, as in a cross-entropy, since a check would have the CPU
+            wait for the GPU in each step.
     """
 
     def __init__(
@@ -65,10 +65,6 @@ class DKDLoss(LogitLoss):
             raise ValueError(
                 f'{name} needs the class index of each sample, but gt_labels is None: '
                 'soft labels (mixup, CutMix) and the anchors of an RPN have none'
-            )
-        if num_classes < 2:
-            raise ValueError(
-                f'{name} needs at least two classes, but there is one column of logits'
             )
         if gt_labels.device.type == 'cpu' and len(gt_labels):
             low, high = gt_labels.min().item(), gt_labels.max().item()

@@ -87,9 +87,10 @@ class LogitLoss(nn.Module, metaclass=ABCMeta):
         Raises:
             TypeError: If the logits are no tensors of floating-point numbers, or
                 ``gt_labels`` are no integers.
-            ValueError: If the two matrices do not have the same shape (N, C),
-                ``gt_labels`` or ``weight`` not the shape (N,), or ``avg_factor`` is
-                given with another reduction than 'mean'.
+            ValueError: If the two matrices do not have the same shape (N, C) with C of
+                at least 2, ``gt_labels`` or ``weight`` not the shape (N,), or
+                ``avg_factor`` is not above 0 or given with another reduction than
+                'mean'.
         """
         self._check(preds_S, preds_T, gt_labels, weight, avg_factor)
         self._look_once(preds_T)
@@ -146,6 +147,12 @@ class LogitLoss(nn.Module, metaclass=ABCMeta):
                 f'the student gives {tuple(preds_S.shape)} and the teacher '
                 f'{tuple(preds_T.shape)}'
             )
+        if preds_S.shape[1] < 2:
+            raise ValueError(
+                f'{name} compares how samples are shared out among classes, but the '
+                f'logits have the shape {tuple(preds_S.shape)}: one class alone has '
+                'nothing to be compared with, so its loss would always be 0'
+            )
         for key, values in (('gt_labels', gt_labels), ('weight', weight)):
             if values is not None and (
                 not isinstance(values, Tensor) or values.shape != preds_S.shape[:1]
@@ -163,12 +170,20 @@ class LogitLoss(nn.Module, metaclass=ABCMeta):
             raise ValueError(
                 f"{name}: avg_factor needs reduction='mean', not {self.reduction!r}"
             )
+        if avg_factor is not None and not isinstance(avg_factor, Tensor):
+            check_number(f'{name}.avg_factor', avg_factor, above=0)
 
     def _look_once(self, preds_T: Tensor) -> None:
         """Look at the first batch's logits; each look has the CPU wait for a GPU."""
         if self._looked or self.compares != 'logits' or len(preds_T) < 2:
             return
         self._looked = True
+        if not preds_T.float().square().isfinite().all():
+            self._warn_once(
+                "the teacher's logits of the first batch are not finite, or so large "
+                'that their squares are not; check its weights and the pixels that it '
+                'is given, or train without --amp'
+            )
         if (preds_T == preds_T[:1]).all():
             self._warn_once(
                 'the teacher gives every sample of the first batch the same logits, '

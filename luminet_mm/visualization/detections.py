@@ -12,6 +12,7 @@ from ..distillers import LogitDistiller
 from .figure import DPI, new_figure, to_image
 
 HEIGHT = 360  # of each picture, in pixels; upstream's lettering suits it
+MAX_WIDTH = 4 * HEIGHT  # of a strip, whose picture is less high
 TITLE_HEIGHT = 36
 GAP = 6
 
@@ -100,7 +101,8 @@ def draw_detections(
     for y, row in enumerate(rows):
         for x, picture in enumerate(row):
             top, left = TITLE_HEIGHT + y * height, x * width
-            sheet[top : top + HEIGHT, left : left + picture.shape[1]] = picture
+            bottom, right = top + picture.shape[0], left + picture.shape[1]
+            sheet[top:bottom, left:right] = picture
     figure = new_figure(sheet.shape[1], sheet.shape[0])
     figure.figimage(sheet)
     for x, title in enumerate(columns):
@@ -122,12 +124,13 @@ def _paint(
     palette: Optional[Sequence[tuple]],
     score_thr: float,
 ) -> np.ndarray:
-    """One picture, shape (HEIGHT, W, 3)."""
+    """One picture, shape (HEIGHT, W, 3), or less high."""
     from mmdet.structures import DetDataSample
     from mmdet.visualization import DetLocalVisualizer
 
-    factor = HEIGHT / image.shape[0]
-    size = (max(round(image.shape[1] * factor), 1), HEIGHT)
+    height, width = image.shape[:2]
+    factor = min(HEIGHT / height, MAX_WIDTH / width)
+    size = (max(round(width * factor), 1), max(round(height * factor), 1))
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     scaled = InstanceData(
         bboxes=torch.as_tensor(instances.bboxes).float() * factor,
@@ -137,6 +140,16 @@ def _paint(
     if not is_truth:
         scaled.scores = instances.scores
         scaled = scaled[scaled.scores.argsort()]  # what is sure is painted last
+    needed = int(scaled.labels.max()) + 1 if len(scaled) else 0
+    if classes is not None and len(classes) < needed:
+        classes = [
+            *classes,
+            *(f'class {index}' for index in range(len(classes), needed)),
+        ]
+    if not isinstance(palette, str):  # a name of colours, as 'random'
+        palette = list(() if palette is None else palette)
+        # a data set of one's own may inherit the few of another one
+        palette = palette if len(palette) >= needed else None
     visualizer = DetLocalVisualizer(line_width=2)
     visualizer.dataset_meta = dict(classes=classes, palette=palette)
     visualizer.add_datasample(

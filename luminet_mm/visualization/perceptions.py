@@ -126,7 +126,7 @@ def select_rows(labels: Tensor, max_rows: int) -> Tensor:
 
 
 def _class_name(classes: Optional[Sequence[str]], index: int) -> str:
-    if not classes:
+    if not classes or index < 0:
         return str(index)
     return str(classes[index]) if index < len(classes) else 'background'
 

@@ -2,6 +2,7 @@
 
 import glob
 import random
+import re
 
 import cv2
 import numpy as np
@@ -16,13 +17,16 @@ from tiny import (
     classification_run,
     classifier,
     dense,
+    detection_batch,
     detection_run,
     distilled,
+    distiller,
     faster_rcnn,
     mask_rcnn,
     save_weights,
 )
 
+from luminet_mm.distillers import LogitDistiller
 from luminet_mm.hooks import distill_visualization_hook
 
 HOOK = dict(type='luminet_mm.DistillVisualizationHook')
@@ -71,6 +75,11 @@ def pictures(runner):
     """Names and pixels of what the local backend stored."""
     paths = sorted(glob.glob(f'{runner.log_dir}/vis_data/vis_image/*.png'))
     return {path.split('/')[-1][:-4]: cv2.imread(path) for path in paths}
+
+
+def read_log(runner):
+    with open(glob.glob(f'{runner.log_dir}/*.log')[0]) as file:
+        return file.read()
 
 
 def augmented(cfg):
@@ -178,22 +187,158 @@ def test_follows_an_iteration_based_loop(interval, steps, drawn, tmp_path):
 
 
 def test_one_process_of_two_draws(tmp_path):
-    """And none waits for ever: ATSS's loss takes its mean over all processes."""
+    """And none waits for ever, even if drawing fails there: ATSS's loss takes its mean
+    over all processes."""
     ckpt = save_weights(dense('atss'), tmp_path / 'teacher.pth', seed=5)
     model = distilled(dense('atss'), dense('atss'), ckpt)
-    trained = []
-    for name, hooks in (('with', [HOOK]), ('without', [])):
-        cfg = detection_run(model, tmp_path, tmp_path / name, custom_hooks=hooks)
+    trained = {}
+    full = dict(type='LocalVisBackend', img_save_dir=__file__)  # where no folder can be
+    for name, overrides in (
+        ('with', dict(custom_hooks=[HOOK])),
+        ('failing', dict(custom_hooks=[HOOK], visualizer=dict(vis_backends=[full]))),
+        ('without', dict()),
+    ):
+        cfg = detection_run(model, tmp_path, tmp_path / name, **overrides)
         cfg['optim_wrapper'].update(type='OptimWrapper')
+        cfg.get('visualizer', {}).update(type='Visualizer', name=name)
         config = dump(cfg, tmp_path / f'{name}.py')
-        tool('dist_train.sh', config, 2, '--cfg-options', 'train_cfg.max_epochs=1')
-        trained.append(weights(tmp_path / name))
-    one, other = trained
-    assert all(torch.equal(value, other[name]) for name, value in one.items())
+        log = tool(
+            'dist_train.sh', config, 2, '--cfg-options', 'train_cfg.max_epochs=1'
+        )
+        assert log.count('DistillVisualizationHook is off') == (name == 'failing')
+        trained[name] = weights(tmp_path / name)
+    for name, value in trained.pop('without').items():
+        assert all(torch.equal(other[name], value) for other in trained.values())
     stored = tmp_path.glob('with/*/vis_data/vis_image/*.png')
     assert sorted(path.name for path in stored) == [
         f'{name}_{step}.png' for name in ('detections', 'perception') for step in (0, 1)
     ]
+
+
+REPPOINTS = dict(
+    cfg_path='mmdet::reppoints/reppoints-moment_r50_fpn_1x_coco.py',
+    _scope_='mmdet',
+    backbone=dict(depth=18, base_channels=8, stem_channels=8, init_cfg=None),
+    neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
+    bbox_head=dict(
+        num_classes=3,
+        in_channels=16,
+        feat_channels=16,
+        point_feat_channels=16,
+        stacked_convs=1,
+        norm_cfg=None,
+    ),
+)
+MIXUP = dict(augments=dict(type='Mixup', alpha=0.8))
+MANY = dict(test_cfg=dict(rcnn=dict(score_thr=0.0)))
+ONE = dict(metainfo=dict(classes=('a',)))
+UNUSUAL = {
+    'vfnet': (dense('vfnet'), {}),
+    'reppoints': (REPPOINTS, {}),
+    'fcos': (dense('fcos'), {}),
+    'mixup': (classifier(data_preprocessor=dict(batch_augments=MIXUP)), {}),
+    'binary': (
+        classifier(
+            data_preprocessor=dict(batch_augments=MIXUP),
+            head=dict(loss=dict(type='CrossEntropyLoss', use_sigmoid=True)),
+        ),
+        {},
+    ),
+    'few_colours': (
+        faster_rcnn(**MANY),
+        dict(metainfo=dict(classes=('a', 'b', 'c'), palette=[(1, 2, 3)])),
+    ),
+    'one_class': (faster_rcnn(1), ONE),
+    'one_dense_class': (dense('retinanet', 1), ONE),
+    'fewer_names': (faster_rcnn(5, **MANY), {}),
+}
+
+
+@pytest.mark.parametrize('name', UNUSUAL)
+def test_draws_what_is_unusual(name, drawn, tmp_path):
+    cfg, dataset = UNUSUAL[name]
+    ckpt = save_weights(cfg, tmp_path / 'teacher.pth', seed=5)
+    is_detector = cfg['_scope_'] == 'mmdet'
+    run = (detection_run if is_detector else classification_run)(
+        distilled(cfg, cfg, ckpt),
+        tmp_path,
+        tmp_path / 'run',
+        max_epochs=1,
+        custom_hooks=[dict(HOOK, score_thr=0.0)],
+    )
+    run['train_dataloader']['dataset'].update(dataset)
+    runner = train(run)
+    assert 'is off' not in read_log(runner)
+    names = ['detections', 'perception'] if is_detector else ['perception']
+    expected = [f'{name}_{step}' for name in names for step in (0, 1)]
+    assert list(pictures(runner)) == expected
+    assert all(torch.isfinite(preds_S).all() for preds_S, _, _ in drawn)
+
+
+def test_one_looks_at_a_head_as_it_trains_and_leaves_it_as_it_was(tmp_path):
+    cfg = dense('vfnet')
+    ckpt = save_weights(cfg, tmp_path / 'teacher.pth', seed=5)
+    one = distiller(cfg, cfg, ckpt)
+    one.init_weights()
+    one.eval()
+    seen = []
+    head = one.student.bbox_head
+    head.register_forward_hook(
+        lambda *args: seen.append([module.training for module in head.modules()])
+    )
+    one.look(**one.data_preprocessor(detection_batch(), False))
+    assert seen == [[True, *[False] * (len(seen[0]) - 1)]]  # itself, not its layers
+    assert not any(module.training for module in one.modules())
+
+
+def raising(*args, **kwargs):
+    raise OSError(28, 'No space left on device')
+
+
+@pytest.mark.parametrize(
+    'target',
+    [
+        'mmengine.visualization.Visualizer.add_image',
+        'luminet_mm.hooks.distill_visualization_hook.draw_perceptions',
+        'luminet_mm.hooks.distill_visualization_hook.forked_rng',
+        'luminet_mm.distillers.LogitDistiller.look',
+        'luminet_mm.distillers.LogitDistiller._teach',
+    ],
+)
+def test_a_failure_is_one_warning(target, monkeypatch, tmp_path):
+    """And the training is the one without the hook, to the last bit."""
+    ckpt = save_weights(classifier(), tmp_path / 'teacher.pth', seed=5)
+    model = distilled(classifier(), classifier(), ckpt)
+    trained = []
+    for name, hooks in (('with', [HOOK]), ('without', [])):
+        cfg = classification_run(model, tmp_path, tmp_path / name, custom_hooks=hooks)
+        with monkeypatch.context() as patch:
+            if name == 'with' and target.endswith('_teach'):
+                break_within_look(patch)
+            elif name == 'with':
+                patch.setattr(target, raising)
+            runner = train(augmented(cfg))
+        trained.append((runner.model.state_dict(), torch.rand(1), np.random.rand()))
+        assert read_log(runner).count('OSError: [Errno 28]') == (name == 'with')
+        assert read_log(runner).count('Hook is off') == (name == 'with')
+    (one, *draws), (other, *same_draws) = trained
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert draws == same_draws
+
+
+def break_within_look(patch):
+    """Fail in the middle of looking, and there only."""
+    look, teach = LogitDistiller.look, LogitDistiller._teach
+
+    def broken_look(self, *args, **kwargs):
+        self.is_looked_at = True
+        return look(self, *args, **kwargs)
+
+    def broken_teach(self, *args):
+        return (raising if hasattr(self, 'is_looked_at') else teach)(self, *args)
+
+    patch.setattr(LogitDistiller, 'look', broken_look)
+    patch.setattr(LogitDistiller, '_teach', broken_teach)
 
 
 def test_reaches_every_backend(tmp_path):
@@ -226,10 +371,24 @@ def test_lets_a_model_without_a_teacher_alone(tmp_path):
     )
     runner = train(cfg)
     assert not pictures(runner)
-    with open(glob.glob(f'{runner.log_dir}/*.log')[0]) as file:
-        assert 'draws nothing: a ImageClassifier has no teacher' in file.read()
+    assert 'draws nothing: a ImageClassifier has no teacher' in read_log(runner)
 
 
-def test_refuses_an_interval_of_nothing():
-    with pytest.raises(ValueError, match='interval=0 must be at least 1'):
-        HOOKS.build(dict(HOOK, interval=0))
+@pytest.mark.parametrize(
+    ('name', 'value', 'error', 'wanted'),
+    [
+        ('interval', 0, ValueError, 'an integer of at least 1'),
+        ('interval', '5', TypeError, 'an integer of at least 1; it is a text'),
+        ('interval', 1.5, TypeError, 'an integer'),
+        ('max_rows', 0, ValueError, 'an integer of at least 1'),
+        ('num_images', -1, ValueError, 'an integer of at least 0'),
+        ('num_images', True, TypeError, 'an integer'),
+        ('score_thr', '0.3', TypeError, 'a finite number'),
+        ('score_thr', 1.5, ValueError, 'of at least 0 and of at most 1'),
+        ('score_thr', float('nan'), ValueError, 'a finite number'),
+    ],
+)
+def test_refuses_wrong_arguments(name, value, error, wanted):
+    key = f'DistillVisualizationHook.{name}={value!r}'
+    with pytest.raises(error, match=f'{re.escape(key)} must be .*{wanted}'):
+        HOOKS.build(dict(HOOK, **{name: value}))

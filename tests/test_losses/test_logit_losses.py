@@ -426,9 +426,19 @@ def test_labels_of_any_integer_type(dtype, preds):
     assert loss(z_S, z_T, labels.to(dtype)) == loss(z_S, z_T, labels)
 
 
-def test_dkd_needs_another_class():
-    with pytest.raises(ValueError, match='DKDLoss needs at least two classes'):
-        DKDLoss()(torch.zeros(3, 1), torch.zeros(3, 1), torch.zeros(3).long())
+@every_loss
+def test_a_class_alone_teaches_nothing(module):
+    z_S, z_T, labels = batch(4, 1)
+    with pytest.raises(ValueError, match=r'the shape \(4, 1\): one class alone'):
+        module()(z_S, z_T, gt_labels=labels)
+
+
+@every_loss
+@pytest.mark.parametrize('wrong', [0, -1.0, float('nan'), '2'])
+def test_wrong_avg_factor(module, wrong, preds):
+    z_S, z_T, labels = preds
+    with pytest.raises((TypeError, ValueError), match=f'{module.__name__}.avg_factor='):
+        module()(z_S, z_T, gt_labels=labels, avg_factor=wrong)
 
 
 @pytest.fixture
@@ -463,6 +473,18 @@ def test_statistics_of_several_processes_need_no_second_sample(
     monkeypatch.setattr(module, 'get_world_size', lambda: 2)
     LuminetLoss(sync_stats=True).divergence(z_S[:1], z_T[:1], None)
     assert not warnings
+
+
+@every_loss
+@pytest.mark.parametrize('wrong', [float('nan'), float('-inf'), 1e20])
+def test_a_teacher_whose_logits_overflow_is_told_once(module, wrong, preds, warnings):
+    z_S, z_T, labels = preds
+    z_T[2, 1] = wrong
+    loss = module()
+    for _ in range(2):
+        loss(z_S, z_T, gt_labels=labels)
+    told = [text for text in warnings if 'not finite, or so large' in text]
+    assert len(told) == (module is not BoxLoss)
 
 
 @every_loss

@@ -11,8 +11,11 @@ Metrics that are fractions, such as COCO's, have four decimals, percentages two.
 import argparse
 import os.path as osp
 import statistics
-from glob import glob
+import sys
+from glob import escape, glob
 from typing import Dict, Union
+
+import numpy as np
 
 from luminet_mm.logs import read_last_test, read_unit, read_validations
 
@@ -61,7 +64,7 @@ def read_runs(root: str, test: bool = False) -> Dict[str, Dict[str, Validations]
         dict: Name of the training -> name of the seed -> its validations.
     """
     runs: Dict[str, Dict[str, Validations]] = {}
-    for folder in sorted(glob(osp.join(root, '*', '*'))):
+    for folder in sorted(glob(osp.join(escape(root), '*', '*'))):
         if test:
             metrics = read_last_test(folder)
             validations = {'last': metrics} if metrics else {}
@@ -80,7 +83,7 @@ def last(validations: Validations, metric: str) -> float:
 def num_digits(runs: Dict[str, Dict[str, Validations]], metric: str) -> int:
     """Decimals to print: a fraction's are as many as its percentage's, and two."""
     values = [last(seed, metric) for seeds in runs.values() for seed in seeds.values()]
-    return 4 if max(values) <= 1 else 2
+    return 2 if any(value > 1 for value in values) else 4  # a NaN is neither
 
 
 def format_row(
@@ -91,7 +94,7 @@ def format_row(
     cells = [name, str(len(seeds)), ', '.join(map(str, epochs))]
     for metric, n in digits.items():
         values = [last(validations, metric) for validations in seeds.values()]
-        spread = f' ± {statistics.stdev(values):.{n}f}' if len(values) > 1 else ''
+        spread = f' ± {np.std(values, ddof=1):.{n}f}' if len(values) > 1 else ''
         cells.append(f'{statistics.mean(values):.{n}f}{spread}')
     metric, n = next(iter(digits.items()))
     # seeds that both have: the same seed draws the same batches
@@ -116,13 +119,16 @@ def main() -> None:
         )
     baseline = runs.get(args.baseline, {})
     runs = {name: runs[name] for name in names}
-    for name, seeds in runs.items():
-        logged = set.intersection(*(set(v[max(v)]) for v in seeds.values()))
-        if not logged.issuperset(args.metrics):
-            raise SystemExit(
-                f'--metrics {args.metrics}: the last validations of {name!r} have only '
-                f'{sorted(logged)}'
-            )
+    compared = {**runs, **({args.baseline: baseline} if baseline else {})}
+    for name, seeds in compared.items():
+        for seed, validations in seeds.items():
+            logged = validations[max(validations)]
+            if not set(args.metrics) <= set(logged):
+                raise SystemExit(
+                    f'--metrics {" ".join(args.metrics)}: the last '
+                    f'{"test" if args.test else "validation"} of '
+                    f'{osp.join(args.root, seed, name)} has only {sorted(logged)}'
+                )
     name, seeds = next(iter(runs.items()))
     unit = read_unit(osp.join(args.root, next(iter(seeds)), name))
     unit = 'test' if args.test else unit
@@ -136,6 +142,7 @@ def main() -> None:
 
         repeated = {name: list(seeds.values()) for name, seeds in runs.items()}
         draw_curves(repeated, args.metrics[0], unit).savefig(args.curve)
+        print(f'curves: {args.curve}', file=sys.stderr)  # no part of the table
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ draws mean and range.
 """
 
 import argparse
+import os
 import os.path as osp
 
 from luminet_mm.logs import read_unit, read_validations
@@ -47,7 +48,9 @@ def main() -> None:
     units = sorted({read_unit(work_dir) for work_dir in args.work_dirs})
     if len(units) > 1:
         raise SystemExit('some of the trainings count epochs and some iterations')
+    os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
     draw_curves(runs, args.metric, units[0]).savefig(args.out)
+    print(f'curves: {args.out}')
 
 
 if __name__ == '__main__':

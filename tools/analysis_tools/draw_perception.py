@@ -21,6 +21,7 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 from luminet_mm.cfg_options import DictAction, load_run_cfg
+from luminet_mm.checkpoints import use_safe_loading
 from luminet_mm.distillers import LogitDistiller
 from luminet_mm.rng import forked_rng
 from luminet_mm.visualization import draw_perceptions
@@ -77,6 +78,7 @@ def main() -> None:
     cfg = load_run_cfg(args.config, args.cfg_options)
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
+    use_safe_loading()
     runner = Runner.from_cfg(cfg)
     model = runner.model
     if not isinstance(model, LogitDistiller):

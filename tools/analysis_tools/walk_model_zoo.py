@@ -290,6 +290,8 @@ def _hugging_face_folder(model_type: str) -> str:
         hidden_sizes=[16, 24, 32, 48],
         num_labels=10,
     )
+    if model_type == 'deit':  # of the two that there are, by the mean of two heads
+        small['architectures'] = ['DeiTForImageClassificationWithTeacher']
     if model_type == 'swin':
         small = dict(depths=[1, 1, 1, 1], num_labels=10)
     folder = tempfile.mkdtemp()
@@ -358,6 +360,7 @@ def model_cfg(name: str) -> ConfigDict:
     if model.get('type') == 'HuggingFaceClassifier':
         model['model_name'] = _hugging_face_folder(model['model_name'])
     cfg = shrink(load_model_cfg(model, 'model'))
+    cfg.setdefault('_scope_', name.split('::')[0] if '::' in name else 'mmpretrain')
     _narrow(cfg)
     return cfg
 
@@ -391,6 +394,8 @@ def _images(rng: np.random.RandomState, cfg: dict, side: int) -> dict:
             sample = DataSample().set_gt_label([index, index + 1]).set_gt_score(score)
         else:
             sample = DataSample().set_gt_label(index)
+            if (head.get('loss') or {}).get('use_sigmoid'):
+                sample.set_gt_score(np.eye(head['num_classes'])[index])
         samples.append(sample)
     pixels = rng.randint(0, 256, (2, 3, side, side), dtype=np.uint8)
     if cfg.get('backbone', {}).get('type') == 'LeNet5':

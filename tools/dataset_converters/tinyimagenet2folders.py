@@ -5,13 +5,15 @@ reads, from train/CLASS/images/*.JPEG, val/images/*.JPEG and val/val_annotations
 """
 
 import argparse
-import os
 import os.path as osp
-from glob import glob
+from pathlib import Path
 from typing import Iterator, Tuple
 
 import mmcv
 from mmengine.utils import track_iter_progress
+
+from luminet_mm.checks import check_number
+from luminet_mm.files import new_folder
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,12 +36,27 @@ def list_images(src: str) -> Iterator[Tuple[str, str, str]]:
 
     Yields:
         tuple[str, str, str]: Split, class and path of an image.
+
+    Raises:
+        ValueError: For a line of val_annotations.txt that names none of the images, or
+            none of the classes that train/ has.
     """
-    for path in sorted(glob(osp.join(src, 'train', '*', 'images', '*.JPEG'))):
-        yield 'train', path.split(os.sep)[-3], path
-    with open(osp.join(src, 'val', 'val_annotations.txt')) as f:
-        for line in f:
-            name, label = line.split('\t')[:2]
+    folders = sorted(path for path in Path(src, 'train').iterdir() if path.is_dir())
+    for folder in folders:
+        for path in sorted(folder.glob('images/*.JPEG')):
+            yield 'train', folder.name, str(path)
+    classes = {folder.name for folder in folders}
+    images = {path.name for path in Path(src, 'val', 'images').iterdir()}
+    labels = osp.join(src, 'val', 'val_annotations.txt')
+    with open(labels) as f:
+        for number, line in enumerate(f, 1):
+            name, label = (line.rstrip('\n').split('\t') + [''])[:2]
+            if name not in images or label not in classes:
+                raise ValueError(
+                    f'line {number} of {labels} is {line!r}: it must begin with the '
+                    'name of a file in val/images, a tab, and a folder of train/'
+                )
+            images.remove(name)  # each has one label
             yield 'val', label, osp.join(src, 'val', 'images', name)
 
 
@@ -51,16 +68,15 @@ def main() -> None:
                 f'src={args.src!r} has no {needed}: give the folder that '
                 'tiny-imagenet-200.zip unpacks to'
             )
-    if osp.exists(args.out):
-        raise SystemExit(f'out={args.out!r} exists: name a new folder')
-    unfinished = args.out.rstrip(os.sep) + '.unfinished'
-    images = list(list_images(args.src))
-    for split, label, path in track_iter_progress(images):
-        image = mmcv.imread(path)
-        image = mmcv.imresize(image, (args.size, args.size), interpolation='area')
-        name = osp.splitext(osp.basename(path))[0] + '.png'
-        mmcv.imwrite(image, osp.join(unfinished, split, label, name))
-    os.rename(unfinished, args.out)
+    check_number('--size', args.size, at_least=1)
+    with new_folder(args.out) as unfinished:
+        for split, label, path in track_iter_progress(list(list_images(args.src))):
+            image = mmcv.imread(path)
+            if image is None:
+                raise ValueError(f'{path} is no image')
+            image = mmcv.imresize(image, (args.size, args.size), interpolation='area')
+            name = osp.splitext(osp.basename(path))[0] + '.png'
+            mmcv.imwrite(image, osp.join(unfinished, split, label, name))
 
 
 if __name__ == '__main__':

@@ -10,10 +10,10 @@ from typing import Callable, Dict, List, Tuple, Union
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner.checkpoint import CheckpointLoader
 from mmpretrain.registry import DATASETS
 from torch import Tensor
 
+from luminet_mm.checkpoints import read_checkpoint
 from luminet_mm.config import load_cfg
 from luminet_mm.registry import MODELS
 
@@ -117,25 +117,24 @@ def convert_state_dict(
     return converted
 
 
-def read_checkpoint(path: str) -> Dict[str, Tensor]:
+def read_weights(path: str) -> Dict[str, Tensor]:
     """Read the weights of a checkpoint of the benchmark.
 
     Raises:
         ValueError: If it cannot be read or has no ``model``.
     """
-    try:
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except Exception as error:  # torch, zipfile, pickle and requests all differ
-        raise ValueError(
-            f'checkpoint={path!r} cannot be read: {type(error).__name__}: {error}'
-        ) from error
-    model = checkpoint.get('model') if isinstance(checkpoint, dict) else None
+    checkpoint = read_checkpoint(path, 'checkpoint')
+    model = checkpoint.get('model')
     if not isinstance(model, dict):
-        found = list(checkpoint)[:5] if isinstance(checkpoint, dict) else checkpoint
         raise ValueError(
             f'checkpoint={path!r} is not of the published form, dict(model=weights, '
-            f'...): it holds {found!r}'
+            f'...): it holds {list(checkpoint)[:5]!r}'
         )
+    for name, value in model.items():
+        if not isinstance(value, Tensor):
+            raise ValueError(
+                f'checkpoint={path!r}: model.{name}={value!r} is no tensor'
+            )
     return model
 
 
@@ -165,7 +164,7 @@ def convert(config: str, checkpoint: str, out: str) -> None:
         ValueError: If ``out`` exists, the model is of no known family, or the
             checkpoint does not fit it completely. Nothing is written then.
     """
-    if osp.exists(out):
+    if osp.lexists(out):
         raise ValueError(f'out={out!r} exists already and is not overwritten')
     cfg = load_cfg(config, 'config')
     init_default_scope('mmpretrain')
@@ -176,13 +175,14 @@ def convert(config: str, checkpoint: str, out: str) -> None:
             f'benchmark has published nothing; it has {list(RULES)}'
         )
     state_dict = convert_state_dict(
-        read_checkpoint(checkpoint),
+        read_weights(checkpoint),
         MODELS.build(cfg.model).state_dict(),
         RULES[family],
     )
     os.makedirs(osp.dirname(osp.abspath(out)), exist_ok=True)
     meta = dict(dataset_meta=dataset_classes(cfg))
-    part = f'{out}.part'  # a run that is cut off leaves no half file as `out`
+    # a run that is cut off leaves no half file as `out`
+    part = f'{out}.{os.getpid()}.part'
     try:
         torch.save(dict(meta=meta, state_dict=state_dict), part)
         os.rename(part, out)

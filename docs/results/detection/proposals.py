@@ -9,9 +9,9 @@ import sys
 import torch
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import CheckpointLoader
 
 from luminet_mm.cfg_options import load_run_cfg
+from luminet_mm.checkpoints import read_checkpoint
 from luminet_mm.registry import MODELS
 
 NUM_BATCHES = 25
@@ -29,7 +29,7 @@ model = MODELS.build(cfg.model)
 model.init_weights()
 model.eval()
 for checkpoint in checkpoints:
-    weights = CheckpointLoader.load_checkpoint(checkpoint, 'cpu')['state_dict']
+    weights = read_checkpoint(checkpoint, 'checkpoint')['state_dict']
     model.load_state_dict(weights)
     torch.manual_seed(0)
     seen = []

@@ -89,6 +89,17 @@ class LogitSource(metaclass=ABCMeta):
         """
         return class_names(model)
 
+    def for_one(self, role: str) -> 'LogitSource':
+        """A source that asks one model as student and as teacher alike.
+
+        Args:
+            role (str): 'student' or 'teacher', which the model is.
+
+        Returns:
+            LogitSource: This one, unless the two are asked differently.
+        """
+        return self
+
     @abstractmethod
     def observe(
         self, student: BaseModel, data_samples: list

@@ -1,3 +1,4 @@
+import copy
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Iterator, List, Optional, Tuple
@@ -193,6 +194,12 @@ class TwoStageSource(LogitSource):
             getattr(model, 'rpn_head', None),
         )
 
+    def for_one(self, role: str) -> 'TwoStageSource':
+        stage = getattr(self, f'{role}_stage')
+        both = copy.copy(self)
+        both.student_stage = both.teacher_stage = stage
+        return both
+
     @contextmanager
     def observe(self, student: BaseModel, data_samples: list) -> Iterator[RoIRows]:
         extractor, head = self._bbox_modules(student, 'student')
@@ -274,26 +281,15 @@ class TwoStageSource(LogitSource):
     def _bbox_modules(self, model: BaseModel, role: str) -> Tuple[nn.Module, nn.Module]:
         """RoI extractor and box head, of the chosen stage where there are many."""
         roi_head = model.roi_head
-        extractor, head = roi_head.bbox_roi_extractor, roi_head.bbox_head
-        stage = getattr(self, f'{role}_stage')
-        num_stages = len(head) if _is_cascade(roi_head) else 1
-        if stage >= num_stages:
+        modules = (roi_head.bbox_roi_extractor, roi_head.bbox_head)
+        stages = list(zip(*modules)) if _is_cascade(roi_head) else [modules]
+        stage, last = getattr(self, f'{role}_stage'), len(stages) - 1
+        if stage > last:
+            there_are = f'the stages 0 to {last}' if last else 'one stage, 0'
             raise ValueError(
-                f'model.source.{role}_stage={stage}: the {role} has '
-                + (
-                    'one stage'
-                    if num_stages == 1
-                    else f'the stages 0 to {len(head) - 1}'
-                )
+                f'model.source.{role}_stage={stage}: the {role} has {there_are}'
             )
-        return (
-            (extractor[stage], head[stage])
-            if _is_cascade(roi_head)
-            else (
-                extractor,
-                head,
-            )
-        )
+        return stages[stage]
 
     def __str__(self) -> str:
         made = 'class logits and boxes' if 'deltas' in self.compared else 'class logits'

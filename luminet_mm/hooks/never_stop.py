@@ -1,0 +1,37 @@
+import logging
+import traceback
+from functools import wraps
+from typing import Any, Callable
+
+from mmengine.logging import print_log
+
+
+def never_stop(method: Callable) -> Callable:
+    """Let a hook fail without ending the run that it watches.
+
+    A log or a picture is worth less than a training: whatever is raised is logged once,
+    and from then on all methods of that hook that are decorated do nothing.
+
+    Args:
+        method (Callable): Of a hook; the runner is its first argument.
+
+    Returns:
+        Callable: The method, which raises no ``Exception``.
+    """
+
+    @wraps(method)
+    def guarded(self, runner, *args: Any, **kwargs: Any) -> None:
+        if getattr(self, '_failed', False):
+            return
+        try:
+            method(self, runner, *args, **kwargs)
+        except Exception:  # models, painters and disks have their own
+            self._failed = True
+            print_log(
+                f'{type(self).__name__} is off for the rest of this run, which goes on '
+                f'without it:\n{traceback.format_exc()}',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+    return guarded
