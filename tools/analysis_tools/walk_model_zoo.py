@@ -11,10 +11,9 @@ parts that rows of logits depend on, that none before had. Each model teaches it
 - what the distiller saves loads strictly into the plain model.
 
 A step that fails is tried with the plain model too, to tell what is upstream's. Each
-model runs in a process of its own; what it gave is written to --results at once, so
-that a walk that was stopped goes on, and `--again VERDICT` repeats what ended so. With
-both zoos done, docs/supported_models.md and the list of families that the distiller
-reads at start are written.
+model runs in a process of its own. What it gave is written at once to --results,
+docs/supported_models.md, and the list of families that the distiller reads at start, so
+that a walk that was stopped goes on with `--keep works refused upstream wrong`.
 
 timm and transformers must be installed for the models of mmpretrain that wrap them.
 """
@@ -51,7 +50,7 @@ from luminet_mm.distillers.sources.base import class_names
 from luminet_mm.registry import MODELS
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
-RESULTS = osp.join(ROOT, 'docs', 'results', 'model_zoo.json')
+RESULTS = osp.join(ROOT, 'docs', 'results', 'model_zoo', 'results.json')
 PAGE = osp.join(ROOT, 'docs', 'supported_models.md')
 FAMILIES = osp.join(
     osp.dirname(luminet_mm.__file__), 'distillers', 'proven_families.txt'
@@ -301,6 +300,8 @@ def _hugging_face_folder(model_type: str) -> str:
 
 # ---- small, and without downloads
 
+FEWER = dict(num=16, nms_pre=100, max_per_img=20, fc_out_channels=64)
+
 
 def shrink(cfg: Any) -> Any:
     """A copy that needs no download and no GPU, with few RoIs and no needless depth."""
@@ -320,10 +321,8 @@ def shrink(cfg: Any) -> Any:
             value = 'BN'
         elif key == 'type' and value == 'SparseSyncBatchNorm2d':
             value = 'SparseBatchNorm2d'
-        elif key == 'fc_out_channels' and cfg.get('type') != 'SCNetBBoxHead':
-            value = 64
-        elif key in ('sampler', 'rpn_proposal') and isinstance(value, dict):
-            value = {**value, **_fewer(value)}
+        elif key in FEWER and cfg.get('type') != 'SCNetBBoxHead':
+            value = min(value, FEWER[key]) if isinstance(value, int) else value
         small[key] = shrink(value)
     return ConfigDict(small)
 
@@ -345,11 +344,6 @@ def _narrow(cfg: dict) -> None:
     if backbone.get('stem_channels'):
         backbone.stem_channels //= 4
     necks[0].in_channels = [channels // 4 for channels in necks[0].in_channels]
-
-
-def _fewer(cfg: dict) -> dict:
-    limits = dict(num=64, nms_pre=200, max_per_img=100)
-    return {key: min(cfg[key], limit) for key, limit in limits.items() if cfg.get(key)}
 
 
 def model_cfg(name: str) -> ConfigDict:
@@ -809,7 +803,7 @@ def prove(name: str, folder: str) -> dict:
         except Failed as failed:
             result.update(_verdict(proof, *failed.args))
         result['family'] = proof.family or result['family']
-        if result['verdict'] != 'upstream':
+        if result['verdict'] in ('works', 'refused'):
             break
     return result
 
@@ -886,8 +880,7 @@ def proven(results: List[dict]) -> List[str]:
     return [
         name
         for name, members in by_family(results).items()
-        if {'works'} <= {member['verdict'] for member in members}
-        and 'wrong' not in {member['verdict'] for member in members}
+        if {'works', 'wrong'} & {member['verdict'] for member in members} == {'works'}
     ]
 
 
@@ -942,53 +935,68 @@ TABLES = dict(
 )
 
 
-def write(results: List[dict]) -> None:
-    """Write the page and the list."""
-    with open(PAGE, 'w') as file:
-        file.write(page(results))
-    with open(FAMILIES, 'w') as file:
-        file.write(''.join(f'{name}\n' for name in proven(results)))
+def write(results: List[dict], path: str) -> None:
+    """Write the results, and with them the page and the list."""
+    results.sort(key=lambda result: result['config'])
+    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+    mmengine.dump(results, path, indent=1)
+    if path == RESULTS:
+        with open(PAGE, 'w') as file:
+            file.write(page(results))
+        with open(FAMILIES, 'w') as file:
+            file.writelines(f'{name}\n' for name in proven(results))
 
 
-def main() -> None:
+def main() -> int:
+    """Walk, and say 1 where a model does not work."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('zoo', nargs='?', default='all', choices=[*ZOOS, 'all'])
-    parser.add_argument('--only', default='*', help='pattern of config names')
-    parser.add_argument('--again', nargs='*', default=[], help='verdicts to repeat')
-    parser.add_argument('--results', default=RESULTS)
-    parser.add_argument('--timeout', type=float, default=240)
-    parser.add_argument('--list', action='store_true')
+    parser.add_argument(
+        '--only', default='*', help="configs to try, e.g. '*retinanet*' (default: all)"
+    )
+    parser.add_argument(
+        '--keep',
+        nargs='*',
+        default=[],
+        metavar='VERDICT',
+        help='verdicts of the results that are not tried again, e.g. works refused',
+    )
+    parser.add_argument(
+        '--results',
+        default=RESULTS,
+        help='where they are written; page and list only with the default',
+    )
+    parser.add_argument(
+        '--timeout', type=float, default=240, help='seconds for a model (default: 240)'
+    )
     args = parser.parse_args()
     import mmdet.models  # noqa: F401
     import mmpretrain.models  # noqa: F401
 
+    names = [] if args.zoo == 'mmdet' else list(OTHERS)
+    for zoo in ZOOS if args.zoo == 'all' else [args.zoo]:
+        names += configs(zoo)
     results = mmengine.load(args.results) if osp.isfile(args.results) else []
-    done = {each['config']: each for each in results}
-    names = []
-    for zoo in ZOOS:
-        if args.zoo in (zoo, 'all'):
-            names += configs(zoo)
-    if args.zoo != 'mmdet':
-        names += list(OTHERS)
-    names = [n for n in names if fnmatch.fnmatch(n, args.only)]
-    if args.list:
-        print('\n'.join(names), len(names))
-        return
-    for name in names:
-        if name in done and done[name]['verdict'] not in args.again:
+    if (args.zoo, args.only) == ('all', '*'):
+        results = [each for each in results if each['config'] in names]
+    known = {each['config']: each['verdict'] for each in results}
+    for name in sorted(fnmatch.filter(names, args.only)):
+        if known.get(name) in args.keep:
             continue
         start = time.time()
         result = prove_apart(name, args.timeout)
+        results = [each for each in results if each['config'] != name] + [result]
+        write(results, args.results)
         print(
             f'{time.time() - start:5.1f} s  {result["verdict"]:8}  {name}  '
-            f'{result["family"]}  {result["remark"][:200]}',
+            f'{result["remark"][:200]}',
             flush=True,
         )
-        done[name] = result
-        os.makedirs(osp.dirname(args.results), exist_ok=True)
-        mmengine.dump([done[key] for key in sorted(done)], args.results, indent=1)
+    verdicts = [each['verdict'] for each in results]
+    print(', '.join(f'{verdicts.count(verdict)} {verdict}' for verdict in SECTIONS))
+    return int('wrong' in verdicts)
 
 
 if __name__ == '__main__':
