@@ -312,16 +312,20 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
 def _drop_student_prefix(
     module: BaseDistiller, state_dict: dict, prefix: str, local_metadata: dict
 ) -> None:
-    """State-dict hook: save the student's weights under its own names, which some
-    models change once more where they are saved alone."""
+    """State-dict hook: save the student's weights under its own names.
+
+    They are those that it gives where it is alone: mmpretrain's wrappers of timm and
+    HuggingFace rename in a hook whose result torch drops in a tree.
+    """
     old = prefix + STUDENT
-    saved = [state_dict.pop(key) for key in list(state_dict) if key.startswith(old)]
-    keep_vars = any(isinstance(value, nn.Parameter) for value in saved)
-    for key, value in module.student.state_dict(keep_vars=keep_vars).items():
-        state_dict[prefix + key] = value
-    names = getattr(state_dict, '_metadata', {})
-    for key in [key for key in names if key.startswith(old)]:
-        names[prefix + key[len(old) :]] = names.pop(key)
+    keys = [key for key in state_dict if key.startswith(old)]
+    values = [state_dict.pop(key) for key in keys]
+    keep_vars = any(isinstance(v, Tensor) and v.requires_grad for v in values)
+    own = module.student.state_dict(prefix=prefix, keep_vars=keep_vars)
+    state_dict.update(own)
+    metadata = getattr(state_dict, '_metadata', {})
+    for key in [key for key in metadata if key.startswith(old)]:
+        metadata[prefix + key[len(old) :]] = metadata.pop(key)
 
 
 def _build_source(source: Optional[dict], student: BaseModel) -> LogitSource:
