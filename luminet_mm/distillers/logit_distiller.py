@@ -1,3 +1,4 @@
+import logging
 from dataclasses import replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -104,6 +105,7 @@ class LogitDistiller(BaseDistiller):
             self.build_teachers()
         if self._is_first and self.training:
             self._prove_models(inputs, data_samples)
+            _warn_of_no_truth(data_samples)
         for teacher in self.teachers:
             teacher.accelerate(inputs, data_samples)
         losses, rows = self._observed_loss(self.student, inputs, data_samples)
@@ -234,6 +236,19 @@ class LogitDistiller(BaseDistiller):
             for head in heads:
                 head.training = False
         return rows, taught.logits
+
+
+def _warn_of_no_truth(data_samples: list) -> None:
+    """A detector without ground truth learns, by distillation alone, all the same."""
+    truth = [sample.get('gt_instances') for sample in data_samples]
+    if all(instances is not None and not len(instances) for instances in truth):
+        print_log(
+            f'The {len(truth)} images of the first batch have no ground truth at all. '
+            'If they should, see that train_dataloader.dataset.metainfo.classes are '
+            'spelt as the categories of the annotation file, since others are left out',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 def _pair_with_ckpts(

@@ -15,11 +15,12 @@ from .never_stop import never_stop
 
 @HOOKS.register_module()
 class ZeroLossHook(Hook):
-    """Warns of a distillation loss that is exactly zero for a whole interval.
+    """Warns of what teaches nothing, which a log hides.
 
-    Such a loss teaches nothing, and a log full of zeros is easy to overlook: the
-    teacher may be the student itself, or no RoI is ever sampled. Of each loss it warns
-    once.
+    That is a distillation loss that is exactly zero for a whole interval: the teacher
+    may be the student itself, or no RoI is ever sampled. And it is a class whose name
+    COCO's annotations do not have, since its objects are left out without a word. Of
+    each it warns once.
 
     Args:
         interval (int): Iterations between two checks. Defaults to 50, the
@@ -35,6 +36,23 @@ class ZeroLossHook(Hook):
         self.count = 0
         self.sums: Dict[str, Tensor] = {}
         self.warned: Set[str] = set()
+
+    @never_stop
+    def before_train(self, runner: Runner) -> None:
+        """Look for class names of the data set that its annotations do not have."""
+        dataset = runner.train_dataloader.dataset
+        while hasattr(dataset, 'dataset'):
+            dataset = dataset.dataset
+        classes = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
+        found = len(getattr(dataset, 'cat_ids', classes))
+        if found < len(classes):
+            print_log(
+                f'Only {found} of the {len(classes)} classes {tuple(classes)} are '
+                f'categories of {dataset.ann_file}; objects of the others are left out.'
+                ' Spell train_dataloader.dataset.metainfo.classes as the file does',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     @never_stop
     def after_train_iter(

@@ -264,6 +264,25 @@ def test_total_is_logged_beside_the_students_own(tmp_path):
     assert log['loss'] == total
 
 
+def test_no_ground_truth(tmp_path, log):
+    """As where class names are misspelt: distillation alone would hide it."""
+    ckpt = save_weights(faster_rcnn(), tmp_path / 't.pth')
+    model = distiller(faster_rcnn(), faster_rcnn(), ckpt)
+    model.init_weights()
+    for found in (0, 1):
+        batch = detection_batch()
+        batch['data_samples'][0].gt_instances = batch['data_samples'][0].gt_instances[
+            :0
+        ]
+        if not found:
+            other = batch['data_samples'][1]
+            other.gt_instances = other.gt_instances[:0]
+        model._is_first = True
+        log.clear()
+        model.loss(**model.data_preprocessor(batch, True))
+        assert any('no ground truth' in line for line in log) == (not found)
+
+
 def test_teacher_of_other_class_names(tmp_path, log):
     """As many, but none in common: worth a word, since nobody sees it later."""
     ckpt = save_weights(

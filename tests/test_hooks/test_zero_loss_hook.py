@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.registry import HOOKS
+from tiny import coco_set
 
 import luminet_mm.hooks  # noqa: F401
 
@@ -81,3 +82,30 @@ def test_refuses_a_wrong_interval(interval):
         (TypeError, ValueError), match='ZeroLossHook.interval=.*integer'
     ):
         build(interval=interval)
+
+
+@pytest.mark.parametrize('classes', [('a', 'b', 'c'), ('a', 'B', 'c'), None])
+def test_class_names_that_the_annotations_lack(classes, warnings, tmp_path):
+    from mmdet.datasets import CocoDataset
+
+    metainfo = dict(classes=classes) if classes else None  # or COCO's own 80
+    dataset = CocoDataset(
+        f'{coco_set(tmp_path)}/annotations.json',
+        metainfo,
+        data_prefix=dict(img=f'{tmp_path}/images'),
+    )
+    wrapped = SimpleNamespace(dataset=dataset)
+    build().before_train(SimpleNamespace(train_dataloader=wrapped))
+    if classes == ('a', 'b', 'c'):
+        assert not warnings
+        return
+    (warning,) = warnings
+    assert ('Only 2 of the 3' if classes else 'Only 0 of the 80') in warning
+    assert 'metainfo.classes' in warning
+
+
+def test_data_sets_of_other_kinds(warnings):
+    build().before_train(
+        SimpleNamespace(train_dataloader=SimpleNamespace(dataset=[1, 2]))
+    )
+    assert not warnings
