@@ -340,6 +340,8 @@ def _narrow(cfg: dict) -> None:
         necks = neck[:1]
     else:
         return
+    if backbone.get('norm_cfg', {}).get('type') == 'GN':
+        return
     backbone.base_channels = backbone.get('base_channels', 64) // 4
     if backbone.get('stem_channels'):
         backbone.stem_channels //= 4
