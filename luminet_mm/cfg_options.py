@@ -11,9 +11,10 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Set
 import mmengine.config
 from mmengine.config import Config
 from mmengine.runner import FlexibleRunner, Runner
+from mmengine.utils import import_modules_from_strings
 
 from .checks import nearest
-from .config import load_cfg, load_model_cfg, named_models
+from .config import load_cfg, load_inline_cfg, named_models
 
 # What of a config mmengine's runners, or our tools, read.
 RUN_KEYS = {
@@ -139,7 +140,11 @@ def load_run_cfg(path: str, options: Optional[Dict[str, Any]] = None) -> Config:
                 f'{nearest(root, {*plain, *RUN_KEYS})}'
             )
     variables = {k: v for k, v in options.items() if _is_variable(plain, k, v)}
-    cfg = _override(path, plain, options, variables)
+    cfg = plain
+    if options:
+        cfg = _override(path, plain, options, variables)
+    if any(key.startswith('custom_imports.') for key in options):
+        import_modules_from_strings(**cfg.custom_imports)  # too late for the file
     for key, value in variables.items():
         root = key.split('.')[0]
         if root in RUN_KEYS or plain[root] == value:
@@ -170,9 +175,9 @@ def _override(path: str, plain: Config, options: dict, variables: dict) -> Confi
     for key, model in named_models(cfg):
         if variables and osp.isfile(model.get('cfg_path', '')):
             with _assigning({}):
-                usual = load_model_cfg(model, key)
+                usual = load_inline_cfg(cfg, model, key)
             with _assigning(variables):
-                other = load_model_cfg(model, key)
+                other = load_inline_cfg(cfg, model, key)
             if other != usual:
                 model.update(other, _delete_=True)  # of what the name stands for
     return cfg

@@ -26,7 +26,6 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import barrier, is_main_process
 from mmengine.fileio import get
-from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import checkpoint as mmengine_checkpoint
@@ -43,6 +42,7 @@ METHODS = {
     HistoryBuffer: ('current', 'max', 'mean', 'min'),
     OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
 }
+LOG = ('max_length', '_log_history', '_count_history')
 # What the zoos append to a file's name: the first digits of its sha256
 HASH = re.compile(r'-([0-9a-f]{8,64})\.\w+$')
 
@@ -137,8 +137,10 @@ def use_safe_checkpoints(cfg: Config, resume: Optional[str] = None) -> None:
     hooks.update(cfg.get('default_hooks') or {})
     cfg.default_hooks = hooks
     hook = cfg.default_hooks.checkpoint
-    if hook and hook.type in (CheckpointHook, 'CheckpointHook'):
-        hook.type = 'luminet_mm.SafeCheckpointHook'
+    if isinstance(hook, dict):
+        kind = getattr(hook.get('type'), '__name__', hook.get('type'))
+        if str(kind).split('.')[-1] == 'CheckpointHook':  # of whichever scope
+            hook.type = 'luminet_mm.SafeCheckpointHook'
     if resume is None and cfg.get('resume') and not cfg.get('load_from'):
         resume = 'auto'
     if resume == 'auto':
@@ -178,8 +180,8 @@ def find_resumable(work_dir: str) -> Optional[str]:
             return path
         if {'meta', 'message_hub', 'optimizer'} <= set(checkpoint):
             print_log(
-                f'{note} names {last or "nothing"!r}, so the run goes on from {path}, '
-                'the newest checkpoint that can be read',
+                f'{note} names {last!r}, so the run goes on from {path}, the newest '
+                'checkpoint that can be read',
                 logger='current',
                 level=logging.WARNING,
             )
@@ -261,8 +263,13 @@ class _DataUnpickler(pickle._Unpickler):
         # a class or function gets no attributes: they would outlive the reading
         if isinstance(owner, type) or inspect.isroutine(owner):
             raise pickle.UnpicklingError(f'it sets the state of {owner!r}')
-        if isinstance(owner, HistoryBuffer):  # which would share them with all others
-            state['statistics_methods'] = {}
+        if isinstance(owner, HistoryBuffer):  # its methods would be every log's
+            self.stack[-1] = {name: state[name] for name in LOG if name in state}
+        # numpy believes flags that make pointers of bytes; the byte order may differ
+        if isinstance(owner, np.dtype):
+            own = owner.__reduce__()[2]
+            if (*state[:1], *state[2:]) != (*own[:1], *own[2:]):
+                raise pickle.UnpicklingError(f'it makes another type of {owner!r}')
         super().load_build()
 
     dispatch[pickle.BUILD[0]] = load_build
@@ -310,6 +317,7 @@ def _known() -> Dict[str, Any]:
         '_codecs.encode': _encode,
         'numpy.dtype': _dtype,
         'numpy.ndarray': np.ndarray,
+        'builtins.str': str.__str__,  # of a text alone
         'torch.Size': torch.Size,
         'torch.device': torch.device,
         'torch.storage.UntypedStorage': getattr(torch, 'UntypedStorage', None),
@@ -317,7 +325,7 @@ def _known() -> Dict[str, Any]:
     }
     for cls in METHODS:
         known[f'{cls.__module__}.{cls.__name__}'] = cls
-    for name in ('set', 'frozenset', 'complex', 'range', 'slice', 'str'):
+    for name in ('set', 'frozenset', 'complex', 'range', 'slice'):
         known[f'builtins.{name}'] = getattr(builtins, name)
     for name in ('OrderedDict', 'Counter', 'defaultdict', 'deque'):
         known[f'collections.{name}'] = getattr(collections, name)

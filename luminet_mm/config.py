@@ -13,8 +13,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.hub import get_config
 
-from .checks import check_names, check_type, nearest
+from .checks import check_arguments, check_names, check_type, nearest
 from .compat import MODULE2PACKAGE
+from .registry import HOOKS
 
 # What the processes of a launcher find in their environment.
 LAUNCHERS = dict(
@@ -77,14 +78,16 @@ def _read(path: str, key: str) -> Config:
     try:
         return Config.fromfile(path)
     except Exception as error:  # a config may hold any mistake that Python knows
-        places = [
-            f' in line {frame.lineno} of {frame.filename}'
-            for frame in traceback.extract_tb(error.__traceback__)
-            if frame.name == '<module>'
-        ]
+        place = ''
+        for frame, line in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_name == '<module>':
+                place = f' in line {line} of {frame.f_code.co_filename}'
+            elif isinstance(error, SyntaxError) and 'filename' in frame.f_locals:
+                if frame.f_globals['__name__'] == Config.__module__:
+                    place = f' in {frame.f_locals["filename"]}'  # maybe of a base
         raise ValueError(
-            f'{key}={path!r} cannot be read: {type(error).__name__}'
-            f'{"".join(places[-1:])}: {error}'
+            f'{key}={path!r} cannot be read: {type(error).__name__}{place}: '
+            f'{error.__cause__ or error}'
         ) from None
 
 
@@ -101,7 +104,7 @@ def load_model_cfg(model: Union[dict, ConfigDict], key: str) -> ConfigDict:
     Returns:
         ConfigDict: The model's config, ready for ``MODELS.build``. One that came
         from a ``cfg_path`` carries the scope of its own config, its preprocessor, and
-        its ``load_from`` as the weights that it starts from.
+        in its ``init_cfg`` the ``load_from`` that it would start from alone.
 
     Raises:
         TypeError: If ``model`` is not a dict.
@@ -152,26 +155,29 @@ def load_whole_cfg(cfg: Config) -> Config:
         cfg (Config): The run's config.
 
     Returns:
-        Config: One of the same run that needs no other config file. Weights that came
-        with a name are named: those of the model zoo by ``teacher_ckpt``; those that
-        the ``load_from`` of a student's or peer's file says, where the run has none, by
-        ``init_cfg``.
+        Config: One of the same run that needs no other config file.
     """
     cfg = copy.deepcopy(cfg)
     _name_zoo_ckpts(cfg)
     for key, model in named_models(cfg):
-        whole = load_model_cfg(model, key)
-        if 'cfg_path' in model and 'teacher' not in key and not cfg.get('load_from'):
-            weights = load_cfg(model.cfg_path, f'{key}.cfg_path').get('load_from')
-            if weights:
-                inits = whole.get('init_cfg') or []
-                # mmengine does this last, after whatever the parts start from
-                pretrained = ConfigDict(type='Pretrained', checkpoint=weights)
-                inits = [inits] if isinstance(inits, dict) else list(inits)
-                whole.init_cfg = [*inits, pretrained]
-        model.clear()
-        model.update(whole)
+        if 'cfg_path' in model:
+            whole = load_inline_cfg(cfg, model, key)
+            model.clear()
+            model.update(whole)
     return cfg
+
+
+def load_inline_cfg(cfg: Config, model: ConfigDict, key: str) -> ConfigDict:
+    """The config of a distiller's model as it can stand in the run's.
+
+    As :func:`load_model_cfg`, but where the run has a ``data_preprocessor``, which
+    comes before that of the student's file, the student has none.
+    """
+    whole = load_model_cfg(model, key)
+    of_run = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')
+    if key == 'model.student' and of_run and 'data_preprocessor' not in model:
+        whole.pop('data_preprocessor', None)
+    return whole
 
 
 def named_models(cfg: Config) -> Iterator[Tuple[str, ConfigDict]]:
@@ -219,6 +225,12 @@ def check_run(cfg: Config, mode: str) -> None:
             raise ValueError(f'{cfg.filename} sets no {key}, so there is no {mode}ing')
     for key, known in LOOSE_KEYS.items():
         check_names(key, cfg.get(key) or {}, known)
+    for key, hook in _hooks(cfg):
+        scope = hook.get('_scope_', cfg.get('default_scope'))
+        with HOOKS.switch_scope_and_registry(scope) as registry:
+            cls = registry.get(hook['type'])
+        if cls is not None:
+            check_arguments(key, cls, hook, ('priority', '_scope_'))
     try:
         os.makedirs(cfg.work_dir, exist_ok=True)
     except OSError as error:
@@ -241,3 +253,14 @@ def check_run(cfg: Config, mode: str) -> None:
     count, gpus = int(os.environ.get('LOCAL_WORLD_SIZE', 1)), torch.cuda.device_count()
     if cfg.get('launcher') == 'pytorch' and not on_cpu and count > gpus:
         raise ValueError(f'{count} processes on this machine, and only {gpus} GPUs')
+
+
+def _hooks(cfg: Config) -> Iterator[Tuple[str, dict]]:
+    """Key and config of each hook that a run's config sets with its type."""
+    named = cfg.get('default_hooks') or {}
+    hooks = [(f'default_hooks.{name}', hook) for name, hook in named.items()]
+    others = enumerate(cfg.get('custom_hooks') or ())
+    hooks += [(f'custom_hooks[{index}]', hook) for index, hook in others]
+    for key, hook in hooks:
+        if isinstance(hook, dict) and isinstance(hook.get('type'), str):
+            yield f'{key} ({hook["type"]})', hook

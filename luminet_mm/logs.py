@@ -1,6 +1,7 @@
 """What trainings have logged in their work dirs."""
 
 import json
+import os
 import os.path as osp
 from glob import escape, glob
 from numbers import Real
@@ -18,7 +19,7 @@ def read_scalars(work_dir: str) -> Iterator[dict]:
         training iterations, or the metrics of a validation. A line that a kill cut
         off is passed over.
     """
-    starts = osp.join(escape(work_dir), '*', 'vis_data', 'scalars.json')
+    starts = osp.join(escape(os.fspath(work_dir)), '*', 'vis_data', 'scalars.json')
     for path in sorted(glob(starts)):
         with open(path, errors='replace') as f:
             for line in f:
@@ -67,7 +68,7 @@ def read_last_test(work_dir: str) -> Dict[str, float]:
         dict[str, float]: Metrics by their names in the log; empty without a test.
     """
     # START/START.json, both the time of the start
-    paths = glob(osp.join(escape(work_dir), '[0-9]*', '[0-9]*.json'))
+    paths = glob(osp.join(escape(os.fspath(work_dir)), '[0-9]*', '[0-9]*.json'))
     for path in sorted(paths, reverse=True):
         with open(path, errors='replace') as f:
             try:

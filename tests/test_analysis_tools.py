@@ -148,6 +148,20 @@ def test_detections_of_all(tool, tmp_path):
         columns(bad)
 
 
+@pytest.mark.parametrize(
+    ('name', 'option', 'value'),
+    [
+        ('draw_perception.py', '--max-rows', 0),
+        ('draw_perception.py', '--batch-size', -1),
+        ('draw_detections.py', '--num-images', 0),
+    ],
+)
+def test_refuses_numbers_of_nothing(name, option, value, tool, capsys):
+    with pytest.raises(SystemExit):
+        tool(name, 'config.py', 'checkpoint.pth', option, value)
+    assert option in capsys.readouterr().err.splitlines()[-1]
+
+
 def log_validations(work_dir, validations, unit='iter'):
     """Scalars as the runner writes them: COCO's metrics of each iteration."""
     path = work_dir / '20260101_000000' / 'vis_data' / 'scalars.json'

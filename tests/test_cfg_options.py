@@ -1,6 +1,7 @@
 """What `--cfg-options` reach, and how they are read."""
 
 import argparse
+import sys
 
 import pytest
 from mmengine.config import Config
@@ -120,6 +121,13 @@ def test_what_the_runner_reads_is_merged(run):
     assert cfg.custom_hooks is None
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
     assert cfg.find_unused_parameters is True
+
+
+def test_custom_imports_are_imported(run, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'of_the_user.py').write_text('')
+    load_run_cfg(run, {'custom_imports.imports': ['of_the_user']})
+    assert sys.modules.pop('of_the_user')
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner import checkpoint as mmengine_checkpoint
-from tiny import classification_run, classifier
+from test_tools import tool
+from tiny import classification_run, classifier, load_checkpoint
 from torch import nn
 
 from luminet_mm import checkpoints
@@ -163,7 +165,7 @@ def test_evil_file_does_nothing_and_is_named(name, make, legacy, tmp_path, warne
     assert read is None or torch.equal(read['state_dict']['weight'], torch.ones(2, 3))
 
     try:  # torch's own reading does it
-        torch.load(path)
+        torch.load(path, weights_only=False)
     except Exception:
         pass
     assert done.exists()
@@ -211,6 +213,7 @@ def test_nothing_outlives_the_reading(name, owner, tmp_path, warned):
 
 def test_statistics_of_logs_stay_mmengines(tmp_path, warned):
     """A HistoryBuffer's pickle carries methods, which it shares with all others."""
+    HistoryBuffer()  # the first one adds the usual methods
     before = dict(HistoryBuffer._statistics_methods)
     log = Calls(
         HistoryBuffer, [1.0], [1], rest=(dict(statistics_methods=dict(mean=1)),)
@@ -229,6 +232,24 @@ def test_types_of_arrays_stay_numpys(tmp_path, warned):
     read, _ = read_as_teacher(tmp_path / 'evil.pth', warned)
     assert read['dtype'].byteorder == '>'
     assert np.dtype('f8').byteorder == '='
+
+
+@pytest.mark.parametrize(
+    ('name', 'state'),
+    [
+        ('O', (3, '|', None, None, None, -1, -1, 0)),  # no objects, says its last flag
+        ('V8', (3, '|', None, ('a',), dict(a=(np.dtype('O'), 0)), 8, 1, 0)),
+        ('f8', (3, '<', None, None, None, 1 << 40, 1, 0)),
+    ],
+)
+def test_bytes_do_not_become_pointers(name, state, tmp_path, warned):
+    dtype = Calls(np.dtype, name, False, True, rest=(state,))
+    raw = (1, (1,), dtype, False, b'\x01' * 8)
+    array = Calls(np.array(0).__reduce__()[0], np.ndarray, (0,), b'b', rest=(raw,))
+    torch.save(dict(array=array), tmp_path / 'evil.pth')
+    read, said = read_as_teacher(tmp_path / 'evil.pth', warned)
+    assert read is None
+    assert 'it makes another type of dtype' in said
 
 
 def test_program_is_no_checkpoint(tmp_path, warned):
@@ -292,7 +313,7 @@ def trained(tmp_path_factory):
 
 @pytest.mark.parametrize('legacy', [False, True], ids=['zip', 'legacy'])
 def test_genuine_mmengine_file(trained, legacy, tmp_path, warned):
-    expected = torch.load(trained)
+    expected = torch.load(trained, weights_only=False)
     path = tmp_path / 'genuine.pth'
     torch.save(expected, path, _use_new_zipfile_serialization=not legacy)
     read, said = read_as_teacher(path, warned)
@@ -323,7 +344,8 @@ def test_genuine_file_of_mmcv_1(tmp_path, warned):
             iter=87960,
             scores=np.arange(3.0),
             names=np.array(['a', None], dtype=object),
-            record=np.zeros(2, dtype=[('x', 'f4'), ('y', 'i8')]),
+            texts=np.array(['a', 'bc']),
+            big=np.arange(3, dtype='>i4'),
             raw=b'\x00\xff',
             more=[{1, 2}, frozenset('a'), range(3), 1j, slice(2), torch.Size([1])],
             dtype=torch.float16,
@@ -340,7 +362,8 @@ def test_genuine_file_of_mmcv_1(tmp_path, warned):
     torch.save(expected, path)
     read, said = read_as_teacher(path, warned)
     assert said == ''
-    assert_equal(read, expected)
+    assert_equal(read, torch.load(path, weights_only=False))
+    assert read['meta']['hook_msgs'] == expected['meta']['hook_msgs']
     assert read['state_dict']._metadata == weights._metadata
 
 
@@ -444,7 +467,7 @@ def test_mmengine_reads_data_alone(safe_loading, zoo, tmp_path, warned, monkeypa
 
 def test_resuming_runs_no_config(safe_loading, trained, tmp_path):
     """Runner.resume would run the text of meta.config."""
-    checkpoint = torch.load(trained)
+    checkpoint = torch.load(trained, weights_only=False)
     checkpoint['meta']['config'] = f'import os; os.mkdir({str(tmp_path / "done")!r})'
     torch.save(checkpoint, tmp_path / 'evil.pth')
     cfg = resumed_run(trained, tmp_path, load_from=str(tmp_path / 'evil.pth'))
@@ -454,7 +477,9 @@ def test_resuming_runs_no_config(safe_loading, trained, tmp_path):
 
 def resumed_run(trained, tmp_path, **overrides):
     """The config of the run of :func:`trained`, from its file."""
-    cfg = Config.fromstring(torch.load(trained)['meta']['cfg'], '.py')
+    cfg = Config.fromstring(
+        torch.load(trained, weights_only=False)['meta']['cfg'], '.py'
+    )
     cfg.merge_from_dict(dict(resume=True, work_dir=str(tmp_path / 'resumed')))
     cfg.merge_from_dict(dict(experiment_name=str(tmp_path).replace('/', '_')))
     cfg.merge_from_dict(overrides)
@@ -512,9 +537,10 @@ def safe_cfg(tmp_path, resume=None, **cfg):
 def test_a_run_of_any_config_is_safe(safe_loading, tmp_path):
     ours = 'luminet_mm.SafeCheckpointHook'
     assert safe_cfg(tmp_path).default_hooks.checkpoint == dict(type=ours, interval=1)
-    hooks = dict(checkpoint=dict(type='CheckpointHook', interval=7, save_best='auto'))
-    cfg = safe_cfg(tmp_path, default_hooks=hooks)
-    assert cfg.default_hooks.checkpoint == dict(type=ours, interval=7, save_best='auto')
+    for kind in ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook):
+        hooks = dict(checkpoint=dict(type=kind, interval=7, save_best='auto'))
+        hook = safe_cfg(tmp_path, default_hooks=hooks).default_hooks.checkpoint
+        assert hook == dict(type=ours, interval=7, save_best='auto')
     for hook in (None, dict(type='Other')):
         cfg = safe_cfg(tmp_path, default_hooks=dict(checkpoint=hook))
         assert cfg.default_hooks.checkpoint == hook
@@ -537,3 +563,30 @@ def test_what_a_run_starts_from(safe_loading, tmp_path):
         assert (cfg.resume, cfg.load_from) == (True, f'{work_dir}/epoch_3.pth')
     cfg = safe_cfg(tmp_path, 'other.pth')
     assert (cfg.resume, cfg.load_from) == (True, 'other.pth')
+
+
+def test_tools_read_data_alone_and_find_the_newest_file(tmp_path):
+    """Training from an evil file, resuming without last_checkpoint, and testing."""
+    done = tmp_path / 'done'
+    torch.save(whole(evil=Calls(os.mkdir, str(done))), tmp_path / 'evil.pth')
+    load_from = str(tmp_path / 'evil.pth')
+    cfg = classification_run(
+        classifier(), tmp_path, tmp_path / 'run', max_epochs=1, load_from=load_from
+    )
+    cfg['test_dataloader'] = cfg['train_dataloader']
+    cfg.update(test_cfg=dict(), test_evaluator=dict(type='Accuracy'))
+    config = tmp_path / 'config.py'
+    Config(cfg).dump(config)
+    assert 'posix.mkdir' in tool('train.py', config)
+    (tmp_path / 'run' / 'last_checkpoint').write_text('')
+    said = tool(
+        'train.py', config, '--resume', '--cfg-options', 'train_cfg.max_epochs=2'
+    )
+    assert f"names '', so the run goes on from {tmp_path}/run/epoch_1" in said
+    assert (tmp_path / 'run' / 'last_checkpoint').read_text().endswith('epoch_2.pth')
+    checkpoint = load_checkpoint(tmp_path / 'run' / 'epoch_2.pth')
+    assert len(checkpoint['message_hub']['log_scalars']['train/loss'].data[0]) == 8
+    checkpoint['evil'] = Calls(os.mkdir, str(done))
+    torch.save(checkpoint, tmp_path / 'evil.pth')
+    assert 'posix.mkdir' in tool('test.py', config, tmp_path / 'evil.pth')
+    assert not done.exists()

@@ -1,6 +1,7 @@
 """The classification tools and the transfer test, run as a user runs them."""
 
 import json
+import os
 
 import mmcv
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from test_tools import ROOT, dump, tool, weights
+from test_tools import ROOT, call, dump, tool, weights
 from tiny import (
     classification_run,
     classifier,
@@ -50,10 +51,57 @@ def test_turns_tiny_imagenet_into_folders(tmp_path):
     small = image.reshape(4, 2, 4, 2, 3).mean(axis=(1, 3))
     got = mmcv.imread(str(out / 'val/n02/val_0.png'))
     assert np.abs(got - small).max() <= 1
-    with pytest.raises(AssertionError, match=r'out=.* exists: name a new folder'):
-        tool(converter, src, out)
-    with pytest.raises(AssertionError, match='has no train'):
-        tool(converter, out / 'train', tmp_path / 'other')
+    before = sorted(out.rglob('*'))
+    with pytest.raises(ValueError, match='exists and is not overwritten: name a new'):
+        call(converter, src, out)
+    assert sorted(out.rglob('*')) == before
+    with pytest.raises(SystemExit, match='has no train'):
+        call(converter, out / 'train', tmp_path / 'other')
+
+
+@pytest.mark.parametrize(
+    'line',
+    [
+        'val_0.JPEG\t../../x\t0',
+        'val_0.JPEG\t/tmp/x\t0',
+        'val_0.JPEG\t..\t0',
+        'val_0.JPEG\t\t0',
+        'val_0.JPEG\tn03\t0',
+        'val_0.JPEG',
+        '../images/val_0.JPEG\tn02\t0',
+        '{root}/val/images/val_0.JPEG\tn02\t0',
+        'val_9.JPEG\tn02\t0',
+        'val_1.JPEG\tn02\t0',  # a second label
+    ],
+)
+def test_labels_name_files_and_classes_that_there_are(line, tmp_path):
+    """Nothing is read or written elsewhere, and nothing half is left."""
+    src = tmp_path / 'src'
+    tiny_imagenet(src)
+    labels = src / 'val/val_annotations.txt'
+    labels.write_text(f'val_1.JPEG\tn01\t0\n{line.format(root=src)}\n')
+    before = sorted(tmp_path.rglob('*'))
+    with pytest.raises(ValueError, match='line 2 of .*val_annotations.txt is'):
+        call('dataset_converters/tinyimagenet2folders.py', src, tmp_path / 'out')
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_draws_digits_into_a_new_folder(tmp_path):
+    converter = 'dataset_converters/digits2coco.py'
+    counts = [f'--num-{split}=1' for split in ('train', 'val', 'test')]
+    out = tmp_path / 'my digits'
+    call(converter, out, *counts)
+    assert len(list(out.rglob('*.jpg'))) == 3
+    assert list(tmp_path.iterdir()) == [out]
+    (out / 'mine.txt').write_text('kept')
+    with pytest.raises(ValueError, match='exists and is not overwritten'):
+        call(converter, out, *counts, '--seed', 1)
+    assert len(list(out.rglob('*.*'))) == 3 + 3 + 1
+    with pytest.raises(
+        ValueError, match='--num-train=-1 must be a finite number of at'
+    ):
+        call(converter, tmp_path / 'other', '--num-train=-1')
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_chain_of_assistants_goes_on_where_it_was(tmp_path):
@@ -76,6 +124,31 @@ def test_chain_of_assistants_goes_on_where_it_was(tmp_path):
     assert [path.stat().st_mtime_ns for path in made] == before
     with pytest.raises(AssertionError, match='Usage: .*train_chain.sh CONFIG'):
         tool('train_chain.sh')
+
+
+@pytest.mark.parametrize('work_dir', ['--work-dir|my runs', '--work-dir=my runs'])
+def test_each_of_a_chain_has_a_work_dir(work_dir, tmp_path):
+    """Or the second would be resumed from the first, and not trained."""
+    python = tmp_path / 'python'
+    python.write_text(
+        '#!/bin/sh\nshift\nfor word; do printf "<%s>" "$word"; done; echo\n'
+    )
+    python.chmod(0o755)
+    env = dict(PATH=f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
+    chain = ['train_chain.sh', 'x/a.py', 'y/b+c.py']
+    log = tool(*chain, '--amp', *work_dir.split('|'), '--cfg-options', 'a=b c', **env)
+    assert log.splitlines() == [
+        f'<{config}><--resume><--amp><--cfg-options><a=b c><--work-dir><my runs/{name}>'
+        for config, name in (('x/a.py', 'a'), ('y/b+c.py', 'b+c'))
+    ]
+    assert '--work-dir' not in tool(*chain, **env)
+    for arguments, message in (
+        (['x/a.py', 'y/a.py'], 'two configs are named a;'),
+        (['x/a.py', '--work-di', 'd'], '--work-di: write --work-dir'),
+        (['x/a.py', '--work-dir'], '--work-dir names no folder'),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            tool('train_chain.sh', *arguments, **env)
 
 
 def test_linear_probe_trains_the_classifier_alone(tmp_path):

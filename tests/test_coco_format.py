@@ -3,6 +3,7 @@
 import ast
 import os.path as osp
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -14,6 +15,7 @@ from pages import block_of, edit, replace, run_block, without_luminet
 from test_tools import ROOT, UPSTREAM, tool, weights
 from tiny import build, coco_set, faster_rcnn, save_weights
 
+from luminet_mm.cfg_options import load_run_cfg, parse_value
 from luminet_mm.config import load_model_cfg
 from luminet_mm.logs import read_last_test
 from luminet_mm.registry import MODELS
@@ -138,6 +140,25 @@ def test_takes_a_model_of_the_zoo(project):
     assert distiller.student.bbox_head.num_classes == len(CLASSES)
     assert distiller.teachers[0].model.backbone.depth == 18
     assert type(distiller.source).__name__ == 'DenseSource'
+
+
+def test_takes_options():
+    """What the page offers behind --cfg-options reaches all that is made of it."""
+    with open(osp.join(ROOT, 'docs', PAGE)) as file:
+        (command,) = re.findall('`(--cfg-options max_epochs.*?)`', file.read())
+    _, *options = shlex.split(command)
+    options = {k: parse_value(v) for k, v in (option.split('=') for option in options)}
+    options['classes'] = ('apple', 'pear')
+    cfg = load_run_cfg(f'{ROOT}/configs/coco_format/coco_format_luminet.py', options)
+    assert cfg.train_cfg.max_epochs == cfg.param_scheduler[1].T_max == 3
+    assert cfg.model.teacher_ckpt == 'work_dirs/coco_format_teacher/epoch_3.pth'
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        (resize,) = (t for t in loader.dataset.pipeline if t.type == 'Resize')
+        assert resize.scale == (667, 400)
+        assert loader.dataset.metainfo.classes == ('apple', 'pear')
+    for role in ('student', 'teacher'):
+        model = load_model_cfg(cfg.model[role], role)
+        assert model.roi_head.bbox_head.num_classes == 2
 
 
 def test_takes_any_stage_of_a_cascade(project):

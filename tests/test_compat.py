@@ -1,7 +1,10 @@
 """What compat does without a GPU, and that it leaves others alone."""
 
 import pytest
+import torch
+from mmdet.utils import reduce_mean
 from mmengine.config import Config
+from mmengine.dist import is_distributed
 
 from luminet_mm import compat
 
@@ -29,3 +32,27 @@ def test_a_cluster_without_gpus(device):
         ValueError, match="--launcher slurm needs GPUs .* use 'pytorch'"
     ):
         compat.setup_cpu_distributed(Config(dict(launcher='slurm')))
+
+
+def test_alone_among_others(monkeypatch, tmp_path):
+    """Nobody is waited for inside the block, however it ends."""
+    asked = []
+    all_reduce = torch.distributed.all_reduce
+    monkeypatch.setattr(
+        torch.distributed,
+        'all_reduce',
+        lambda *args, **kwargs: asked.append(all_reduce(*args, **kwargs)),
+    )
+    store = torch.distributed.FileStore(str(tmp_path / 'store'), 1)
+    torch.distributed.init_process_group('gloo', store=store, rank=0, world_size=1)
+    try:
+        assert is_distributed()
+        with pytest.raises(OSError), compat.alone():
+            assert not is_distributed()
+            assert torch.equal(reduce_mean(torch.ones(2)), torch.ones(2))
+            raise OSError
+        assert is_distributed() and not asked
+        reduce_mean(torch.ones(2))
+        assert asked
+    finally:
+        torch.distributed.destroy_process_group()

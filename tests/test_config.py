@@ -44,12 +44,18 @@ def test_users_own_file(tmp_path):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('a = [1,\n', r"k='.*own.py' cannot be read: SyntaxError: .*line 1"),
+        (
+            'a = [1,\n',
+            r"k='.*own.py' cannot be read: SyntaxError in .*own.py: .*line 1",
+        ),
+        ("_base_ = 'base.py'\n", r'SyntaxError in .*base.py: .*line 2'),
+        ("custom_imports = dict(imports='no_module')\n", 'ImportError: .*no_module'),
         ("_base_ = 'none.py'\n", r'FileNotFoundError: .*none.py'),
         ('a = 1\nb = c\n', r"NameError in line 2 of .*own.py: name 'c' is not defined"),
     ],
 )
 def test_mistakes_in_a_file_are_one_line(text, message, tmp_path):
+    (tmp_path / 'base.py').write_text('a = 1\nb = (\n')
     path = tmp_path / 'own.py'
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
@@ -82,17 +88,41 @@ def test_whole_config_names_no_file(tmp_path):
     assert whole.model.teacher_ckpt == [ZOO, 'mine.pth']
     assert whole.model.teacher == [load_model_cfg(one, 'k') for one in named['teacher']]
     pretrained = dict(type='Pretrained', checkpoint='coco.pth')
-    assert whole.model.student.pop('init_cfg') == [pretrained]
+    assert whole.model.student.init_cfg == [pretrained]
     assert whole.model.student == load_model_cfg(named['student'], 'k')
 
-    # the run's own weights come after those, so the file's are not asked for
-    cfg.load_from = 'run.pth'
-    assert 'init_cfg' not in load_whole_cfg(cfg).model.student
     plain = Config(dict(model=dict(type='FasterRCNN')))
     assert load_whole_cfg(plain).model == plain.model
 
     one = dict(named, teacher=dict(cfg_path=ZOO), teacher_ckpt=None)
     assert load_whole_cfg(Config(dict(model=one))).model.teacher_ckpt == ZOO
+
+
+def test_a_trained_model_starts_from_its_files_weights(tmp_path):
+    path = tmp_path / 'own.py'
+    path.write_text(f"_base_ = '{ZOO}'\nload_from = 'coco.pth'\n")
+    last = dict(type='Pretrained', checkpoint='coco.pth')
+    assert load_model_cfg(dict(cfg_path=str(path)), 'k').init_cfg == [last]
+    first = dict(type='Normal', layer='Linear')
+    path.write_text(f'{path.read_text()}model = dict(init_cfg={first})')
+    assert load_model_cfg(dict(cfg_path=str(path)), 'k').init_cfg == [first, last]
+    model = dict(cfg_path=str(path), init_cfg=None)  # what the run says comes first
+    assert load_model_cfg(model, 'k').init_cfg is None
+    assert 'init_cfg' not in load_model_cfg(dict(cfg_path=ZOO), 'k')
+
+
+def test_whole_config_leaves_the_preprocessor_to_the_run():
+    """The run's comes before that of a student's file; a teacher has its own."""
+    mine = dict(type='DetDataPreprocessor', mean=[1.0], std=[2.0])
+    student, teacher = dict(cfg_path=ZOO), dict(cfg_path=ZOO)
+    for of_run in (dict(data_preprocessor=mine), {}):
+        model = dict(student=student, teacher=teacher)
+        whole = load_whole_cfg(Config(dict(model=model, **of_run))).model
+        assert ('data_preprocessor' in whole.student) == (not of_run)
+        assert 'data_preprocessor' in whole.teacher
+        model = dict(model, student=dict(student, data_preprocessor=dict(mean=[3.0])))
+        whole = load_whole_cfg(Config(dict(model=model, **of_run))).model
+        assert whole.student.data_preprocessor.mean == [3.0]
 
 
 def test_whole_config_of_peers(tmp_path):

@@ -308,3 +308,8 @@ if 'LUMINET_DATA' in os.environ:
         assert batch['inputs'].shape == (256, 3, 32, 32)
         labels = [sample.gt_label.item() for sample in batch['data_samples']]
         assert labels == [index // 50 for index in range(256)]
+
+
+def test_checkpoints_are_safe():
+    hooks = {name: read(name).default_hooks.checkpoint.type for name in CONFIGS}
+    assert set(hooks.values()) == {'luminet_mm.SafeCheckpointHook'}, hooks

@@ -9,6 +9,8 @@ import torch
 from mmengine import dump
 from mmengine.config import Config
 
+from luminet_mm.cfg_options import parse_value
+
 ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
 
 
@@ -89,6 +91,24 @@ def test_data_of_another_seed_is_refused(tool, demo, tmp_path):
 def test_a_failing_tool_shows_its_last_words(demo):
     with pytest.raises(SystemExit, match='no such checkpoint'):
         demo.call('student', 'test.py', 'config.py', 'missing.pth')
+
+
+@pytest.mark.parametrize('folder', ['my runs', "it's, [really] (mine)", '[1]'])
+def test_paths_reach_the_tools_whole(tool, folder, monkeypatch):
+    calls = []
+    monkeypatch.setattr(tool.Demo, 'call', lambda self, name, *args: calls.append(args))
+    monkeypatch.setattr(tool.Demo, 'metrics', lambda *args: {'coco/bbox_mAP': 0.5})
+    demo = tool.Demo(f'{folder}/work', f'{folder}/data', seed=0)
+    demo.train_and_test('luminet')
+    (arguments,) = calls
+    values = arguments[arguments.index('--cfg-options') + 1 :]
+    options = dict(value.split('=', 1) for value in values)
+    assert {key: parse_value(value) for key, value in options.items()} == {
+        'data_root': f'{folder}/data',
+        'randomness.seed': 0,
+        'model.teacher_ckpt': demo.checkpoint('teacher'),
+    }
+    assert f'{folder}/work/luminet' in arguments
 
 
 def test_detections_above_the_threshold_are_judged(tool):

@@ -15,6 +15,8 @@ from pages import edit, replace, run_block, without_luminet
 from test_tools import ROOT, tool, weights
 from tiny import build, save_weights
 
+from luminet_mm.cfg_options import load_run_cfg
+from luminet_mm.config import load_model_cfg
 from luminet_mm.logs import read_last_test
 
 PAGE = 'classification.md'
@@ -123,6 +125,16 @@ def test_from_a_folder_to_a_student(project):
     shutil.copy('data/flowers/val/red/000.jpg', 'photo.jpg')
     (name,) = run_block(PAGE, 'Inferencer')
     assert name in CLASSES
+
+
+def test_takes_options():
+    path = f'{ROOT}/configs/image_folder/folder_luminet.py'
+    cfg = load_run_cfg(path, dict(num_classes=7, max_epochs=3))
+    assert cfg.model.teacher_ckpt == 'work_dirs/folder_teacher/epoch_3.pth'
+    assert cfg.data_preprocessor.num_classes == 7
+    for role in ('student', 'teacher'):
+        model = load_model_cfg(cfg.model[role], role)
+        assert model.head.num_classes == model.data_preprocessor.num_classes == 7
 
 
 def test_finds_a_models_weights():

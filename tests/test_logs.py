@@ -85,4 +85,4 @@ def test_the_last_test_that_is_whole(tmp_path):
     for start, text in (('20260101_000000', '{"a/b": 1}}'), ('20260102_000000', '{"a')):
         (tmp_path / start).mkdir()
         (tmp_path / start / f'{start}.json').write_text(text)
-    assert read_last_test(str(tmp_path)) == {'a/b': 1}
+    assert read_last_test(tmp_path) == {'a/b': 1}

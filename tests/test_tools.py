@@ -2,10 +2,12 @@
 
 import os
 import os.path as osp
+import runpy
 import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import mmengine
 import pytest
@@ -50,6 +52,14 @@ def tool(name, *arguments, cwd=None, **env):
     )
     assert done.returncode == 0, done.stdout[-5000:]
     return done.stdout
+
+
+def call(name, *arguments):
+    """Run a tool in this process, for an import of everything takes long."""
+    path = osp.join(ROOT, 'tools', name)
+    argv = [path, *map(str, arguments)]
+    with mock.patch.object(sys, 'argv', argv), mock.patch.dict(os.environ):
+        runpy.run_path(path, run_name='__main__')
 
 
 def dump(cfg, path):

@@ -106,6 +106,9 @@ class StrictHook(Hook):
 
     priority = 'VERY_LOW'  # other hooks may change what is loaded
 
+    def __init__(self, filename: str) -> None:
+        self.filename = filename
+
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Load the weights as the runner is about to, and look what does not fit."""
         model = runner.model
@@ -138,7 +141,7 @@ class StrictHook(Hook):
                 found.append(f'{len(names)} {problem}: {", ".join(names[:3])}{more}')
         if found:
             raise ValueError(
-                f'{runner.cfg.load_from} is not of the model of {runner.cfg.filename}, '
+                f'{self.filename} is not of the model of {runner.cfg.filename}, '
                 f'tensors {"; ".join(found)}'
             )
 
@@ -149,8 +152,8 @@ def main() -> None:
     cfg.launcher = args.launcher
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
-    cfg.load_from = args.checkpoint
-    cfg.resume = False
+    start = dict(load_from=cfg.get('load_from'), resume=cfg.get('resume', False))
+    cfg.load_from, cfg.resume = args.checkpoint, False
     check_run(cfg, 'test')
     if args.show or args.show_dir:
         show_predictions(cfg, args)
@@ -160,10 +163,12 @@ def main() -> None:
     use_safe_loading()
     setup_cpu_distributed(cfg)
     runner = RUNNERS.build(cfg)
-    runner.register_hook(StrictHook())
+    runner.register_hook(StrictHook(args.checkpoint))
+    # it takes the place of what a training may have left in this work dir
     with suppress(ValueError):  # a teacher is not needed here, nor its config
         runner.cfg = load_whole_cfg(runner.cfg)
-        runner.dump_config()
+    runner.cfg.merge_from_dict(start)
+    runner.dump_config()
     if args.out:
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     runner.test()

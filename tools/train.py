@@ -61,6 +61,7 @@ def main() -> None:
     cfg.launcher = args.launcher
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
+    start = dict(load_from=cfg.get('load_from'), resume=cfg.get('resume', False))
 
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
@@ -77,8 +78,9 @@ def main() -> None:
     check_run(cfg, 'train')
     setup_cpu_distributed(cfg)
     runner = RUNNERS.build(cfg)
-    # what the work dir keeps needs no other file, which may change
+    # what the work dir keeps needs no other file, which may change, and starts anew
     runner.cfg = load_whole_cfg(runner.cfg)
+    runner.cfg.merge_from_dict(start)
     runner.dump_config()
     runner.train()
 

@@ -17,36 +17,44 @@ if [ ${#configs[@]} -eq 0 ]; then
     exit 2
 fi
 work_dir=
-arguments=()
+arguments=(--resume)
 while [ $# -gt 0 ]; do
     case $1 in
     --work-dir=*) work_dir=${1#*=} ;;
-    --work-dir) work_dir=${2:?--work-dir: expected a folder} && shift ;;
-    # argparse would take it for --work-dir, one folder for all
-    --w*) echo "train_chain.sh: error: $1: write --work-dir" >&2 && exit 2 ;;
+    --work-dir)
+        work_dir=${2:?"train_chain.sh: error: --work-dir names no folder"}
+        shift
+        ;;
+    --w*) # argparse would take it for --work-dir: one folder for all
+        echo "train_chain.sh: error: $1: write --work-dir" >&2
+        exit 2
+        ;;
     *) arguments+=("$1") ;;
     esac
     shift
 done
-names=()
+names=' '
 for config in "${configs[@]}"; do
     name=$(basename "${config%.*}")
-    if [[ " ${names[*]-} " == *" $name "* ]]; then
-        echo "train_chain.sh: error: two configs are named $name and would share a" \
-            "work dir, so the second would not be trained" >&2
+    if [[ $names == *" $name "* ]]; then
+        echo "train_chain.sh: error: two configs are named $name; they would share a" \
+            "work dir, and the second would not be trained" >&2
         exit 2
     fi
-    names+=("$name")
+    if [[ $config != *::* && ! -f $config ]]; then
+        echo "train_chain.sh: error: $config: no such file" >&2
+        exit 2
+    fi
+    names+="$name "
 done
 for config in "${configs[@]}"; do
-    folder=()
+    each=("${arguments[@]}")
     if [ -n "$work_dir" ]; then
-        folder=(--work-dir "$work_dir/$(basename "${config%.*}")")
+        each+=(--work-dir "$work_dir/$(basename "${config%.*}")")
     fi
-    if [ "${GPUS:-1}" -gt 1 ]; then
-        "$TOOLS/dist_train.sh" "$config" "$GPUS" --resume "${folder[@]}" "${arguments[@]}"
+    if [ "${GPUS:-1}" != 1 ]; then
+        "$TOOLS/dist_train.sh" "$config" "$GPUS" "${each[@]}"
     else
-        PYTHONPATH="$TOOLS/..:${PYTHONPATH:-}" python "$TOOLS/train.py" "$config" \
-            --resume "${folder[@]}" "${arguments[@]}"
+        PYTHONPATH="$TOOLS/..:${PYTHONPATH:-}" python "$TOOLS/train.py" "$config" "${each[@]}"
     fi
 done

@@ -80,6 +80,6 @@ randomness = dict(seed=0)
 default_hooks = dict(
     logger=dict(interval=25),
     # Two: the older one is deleted before the newer one is written
-    checkpoint=dict(interval=1, max_keep_ckpts=2),
+    checkpoint=dict(type='luminet_mm.SafeCheckpointHook', interval=1, max_keep_ckpts=2),
 )
 log_processor = dict(window_size=25)

@@ -57,7 +57,9 @@ optim_wrapper = dict(
 param_scheduler = dict(type='MultiStepLR', milestones=[150, 180, 210], gamma=0.1)
 auto_scale_lr = dict(base_batch_size=64)
 
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=2))
+default_hooks = dict(
+    checkpoint=dict(type='luminet_mm.SafeCheckpointHook', interval=1, max_keep_ckpts=2)
+)
 env_cfg = dict(cudnn_benchmark=True)  # all batches have one shape
 
 # Both let a model be that is not distilled

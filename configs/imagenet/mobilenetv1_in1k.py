@@ -17,3 +17,4 @@ model = dict(
         init_cfg=None,  # torch's own, as the benchmark's
     ),
 )
+default_hooks = dict(checkpoint=dict(type='luminet_mm.SafeCheckpointHook'))

@@ -24,3 +24,4 @@ custom_hooks = [
     dict(type='luminet_mm.ZeroLossHook', interval=100),
     dict(type='luminet_mm.ComparisonHook'),
 ]
+default_hooks = dict(checkpoint=dict(type='luminet_mm.SafeCheckpointHook'))

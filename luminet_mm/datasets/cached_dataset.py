@@ -35,7 +35,7 @@ class CachedDataset:
     """
 
     def __init__(self, dataset: Union[BaseDataset, dict]) -> None:
-        if isinstance(dataset, dict):
+        if isinstance(dataset, dict) and 'type' in dataset:
             dataset = DATASETS.build(dataset)
         if not isinstance(dataset, BaseDataset):
             raise TypeError(

@@ -213,6 +213,8 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
                     f'student and {_shape(preds_T)} of the teacher; it must take two '
                     f'matrices of rows. {type(error).__name__}: {error}'
                 ) from error
+            if not len(preds_S):  # the mean of other packages' losses is then NaN
+                losses[name] = losses[name].nan_to_num()
         return losses
 
     def _warmup_factor(self) -> float:

@@ -41,9 +41,10 @@ def prove(
 ) -> None:
     """Show that a model that is its own teacher has nothing to learn.
 
-    A copy of it, in eval mode, is observed as a student and asked as a teacher; both
-    must give the same predictions of the same rows. The copy is all that is touched,
-    and random numbers are drawn apart.
+    A copy of it is observed as a student, with normalisation and dropout in eval mode
+    so that batch and chance have no say, and asked as a teacher; both must give the
+    same predictions of the same rows. The copy is all that is touched, and random
+    numbers are drawn apart.
 
     Args:
         source (LogitSource): The one that takes the model.
@@ -61,12 +62,15 @@ def prove(
         'distilled right (docs/supported_models.md)'
     )
     source = source.for_one(key.split('.')[1])
-    model = copy.deepcopy(model).eval()
+    model = copy.deepcopy(model).train()  # some heads make other outputs in eval mode
+    for module in model.modules():
+        if any(name in type(module).__name__ for name in ('Norm', 'Drop')):
+            module.eval()
     samples = copy.deepcopy(data_samples)  # losses may write into theirs
     try:
         with forked_rng(inputs.device), source.observe(model, samples) as rows:
             model(inputs, samples, mode='loss')
-        taught = source.teach(model, inputs, rows)
+        taught = source.teach(model.eval(), inputs, rows)
     except Exception as error:  # of upstream's code, which the training may not meet
         _warn(f'{unknown}, and it cannot be tried: {type(error).__name__}: {error}')
         return

@@ -1,7 +1,7 @@
 import logging
 import re
 from collections import OrderedDict
-from typing import Any, Optional, Sequence
+from typing import Any, Iterable, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import ConfigDict
@@ -93,8 +93,8 @@ class Teacher:
         if not isinstance(state_dict, dict):
             return f'Its state_dict is a {type(state_dict).__name__}, not a dict'
         own = self.model.state_dict()
-        masks = {name for name, value in own.items() if not value.isfinite().all()}
-        masks -= {name for name, _ in self.model.named_parameters()}
+        # A buffer that was not finite before, such as a mask, may stay so
+        masks = _not_finite(self.model.named_buffers())
         weights = OrderedDict(
             # as DistributedDataParallel saves them
             (re.sub(r'^module\.', '', str(name)), value)
@@ -115,20 +115,18 @@ class Teacher:
         if missing:
             unused = self.model.load_state_dict(self.model.state_dict(), strict=False)
             missing = [name for name in missing if name not in unused.missing_keys]
-        problems = [
-            f'{kind} in the checkpoint: {", ".join(names)}'
-            for kind, names in (
-                ('unexpected keys', found.unexpected_keys),
-                ('missing keys', missing),
-            )
+        spoilt = _not_finite(self.model.state_dict().items())
+        problems = (
+            ('unexpected keys', found.unexpected_keys),
+            ('missing keys', missing),
+            ('nan or inf', [name for name in spoilt if name not in masks]),
+        )
+        return '; '.join(
+            f'{kind} in the checkpoint: {", ".join(names[:10])}'
+            + f', ... ({len(names)} in all)' * (len(names) > 10)
+            for kind, names in problems
             if names
-        ]
-        problems += [
-            f'{name} holds nan or inf'
-            for name, value in self.model.state_dict().items()
-            if name not in masks and not value.isfinite().all()
-        ]
-        return '; '.join(problems)
+        )
 
     def check_classes(self, classes: Optional[Sequence[str]]) -> None:
         """Compare the classes of the training data with those of the checkpoint.
@@ -279,6 +277,15 @@ def _resolve_ckpt(cfg: ConfigDict, ckpt: Optional[str]) -> str:
     if '::' in ckpt:
         return load_cfg(ckpt, 'model.teacher_ckpt', pretrained=True).model_path
     return ckpt
+
+
+def _not_finite(tensors: Iterable[Tuple[str, Any]]) -> List[str]:
+    """Names of tensors that hold nan or inf."""
+    return [
+        name
+        for name, value in tensors
+        if isinstance(value, Tensor) and not value.isfinite().all()
+    ]
 
 
 def _hint(checkpoint: dict) -> str:

@@ -1,5 +1,11 @@
 from .comparison_hook import ComparisonHook
 from .distill_visualization_hook import DistillVisualizationHook
+from .safe_checkpoint_hook import SafeCheckpointHook
 from .zero_loss_hook import ZeroLossHook
 
-__all__ = ['ComparisonHook', 'DistillVisualizationHook', 'ZeroLossHook']
+__all__ = [
+    'ComparisonHook',
+    'DistillVisualizationHook',
+    'SafeCheckpointHook',
+    'ZeroLossHook',
+]

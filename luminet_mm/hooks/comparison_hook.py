@@ -1,3 +1,4 @@
+import os
 import os.path as osp
 from typing import Optional
 
@@ -7,9 +8,11 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from ..checks import check_type, key_of
 from ..distillers import BaseDistiller
 from ..logs import read_last_validation
 from ..registry import HOOKS
+from .never_stop import never_stop
 
 
 @HOOKS.register_module()
@@ -25,14 +28,21 @@ class ComparisonHook(Hook):
         student_dir (str, optional): Work dir of the student trained alone.
             Defaults to None, the folder beside this run's work dir that is named
             as the student's config, where ``tools/train.py`` puts it.
+
+    Raises:
+        TypeError: If ``student_dir`` is no path.
     """
 
     priority = 'VERY_LOW'  # the last validation is in the log by then
 
     def __init__(self, student_dir: Optional[str] = None) -> None:
+        if student_dir is not None:
+            key = key_of(self, 'student_dir')
+            check_type(key, student_dir, (str, os.PathLike), 'the path of a folder')
         self.student_dir = student_dir
 
     @master_only
+    @never_stop
     def after_train(self, runner: Runner) -> None:
         """Log the comparison, if there is anything to compare with."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -1,13 +1,16 @@
 import logging
-from typing import Dict, Optional
+from typing import Dict, Optional, Set
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
+from ..checks import check_number, key_of
 from ..registry import HOOKS
+from .never_stop import never_stop
 
 
 @HOOKS.register_module()
@@ -15,17 +18,25 @@ class ZeroLossHook(Hook):
     """Warns of a distillation loss that is exactly zero for a whole interval.
 
     Such a loss teaches nothing, and a log full of zeros is easy to overlook: the
-    teacher may be the student itself, or no RoI is ever sampled.
+    teacher may be the student itself, or no RoI is ever sampled. Of each loss it warns
+    once.
 
     Args:
         interval (int): Iterations between two checks. Defaults to 50, the
             interval of mmengine's logger.
+
+    Raises:
+        TypeError, ValueError: If ``interval`` is no such number.
     """
 
     def __init__(self, interval: int = 50) -> None:
+        check_number(key_of(self, 'interval'), interval, at_least=1, integer=True)
         self.interval = interval
+        self.count = 0
         self.sums: Dict[str, Tensor] = {}
+        self.warned: Set[str] = set()
 
+    @never_stop
     def after_train_iter(
         self,
         runner: Runner,
@@ -36,11 +47,15 @@ class ZeroLossHook(Hook):
         """Add up what the step returned; look at the sums once an interval."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for name in getattr(model, 'distill_losses', ()):
-            self.sums[name] = self.sums.get(name, 0) + outputs[name].detach().abs()
-        if not self.every_n_train_iters(runner, self.interval):
+            if name in (outputs or ()):  # a wrapper may return less
+                size = torch.as_tensor(outputs[name]).detach().abs()
+                self.sums[name] = self.sums.get(name, 0) + size
+        self.count += 1
+        if self.count < self.interval:
             return
         for name, total in self.sums.items():
-            if total == 0:
+            if total == 0 and name not in self.warned:
+                self.warned.add(name)
                 print_log(
                     f'The distillation loss {name!r} was exactly zero for '
                     f'{self.interval} iterations: nothing is distilled by it. Is the '
@@ -48,4 +63,4 @@ class ZeroLossHook(Hook):
                     logger='current',
                     level=logging.WARNING,
                 )
-        self.sums = {}
+        self.count, self.sums = 0, {}

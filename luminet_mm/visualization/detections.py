@@ -146,9 +146,9 @@ def _paint(
             *classes,
             *(f'class {index}' for index in range(len(classes), needed)),
         ]
-    if not isinstance(palette, str):  # a name of colours, as 'random'
-        palette = list(() if palette is None else palette)
-        # a data set of one's own may inherit the few of another one
+    if palette is not None and not isinstance(palette, str):
+        # a data set of one's own may inherit the few colours of another one
+        palette = [tuple(colour) for colour in palette]
         palette = palette if len(palette) >= needed else None
     visualizer = DetLocalVisualizer(line_width=2)
     visualizer.dataset_meta = dict(classes=classes, palette=palette)

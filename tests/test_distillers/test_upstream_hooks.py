@@ -13,6 +13,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.hooks.test_time_aug_hook import build_runner_with_tta
 from mmengine.model import convert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, init_default_scope
@@ -153,6 +154,26 @@ def test_trains_as_the_plain_model(name, untouched, tmp_path):
     left = train(model, tmp_path, 'distilled', make_run, **overrides)
     for key, value in expected.items():
         assert equal(left[key], value), key
+
+
+def test_averages_are_resumed(tmp_path):
+    """As of the plain model: the averages and what they are of, to the last bit."""
+    cfg, hooks = classifier(), hook('EMAHook', momentum=0.1)
+    ckpt = save_weights(cfg, tmp_path / 'teacher.pth', seed=5)
+    model = dict(distilled(cfg, cfg, ckpt), distill_losses=NO_WEIGHT)
+    whole = train(cfg, tmp_path, 'whole', classification_run, **hooks)
+    for name in ('first', 'then'):
+        resumed = dict(
+            hooks,
+            train_cfg=dict(max_epochs=1 if name == 'first' else 2),
+            resume=name == 'then',
+            experiment_name=name,
+        )
+        run = classification_run(model, tmp_path, tmp_path / 'distilled', **resumed)
+        Runner.from_cfg(Config(run)).train()
+    left = load_checkpoint(tmp_path / 'distilled/epoch_2.pth')
+    for key in ('state_dict', 'ema_state_dict', 'optimizer'):
+        assert equal(left[key], whole[key]), key
 
 
 PIXELS = classifier()['data_preprocessor']
@@ -305,8 +326,9 @@ def test_is_copied_and_pickled_whole(pair):
     copied = copy.deepcopy(one)
     assert copied.roi_head is copied.student.roi_head is not one.roi_head
     assert equal(copied.state_dict(), one.state_dict())
-    loaded = pickle.loads(pickle.dumps(one.student))
+    loaded = pickle.loads(pickle.dumps(one))
     assert equal(loaded.state_dict(), one.state_dict())
+    assert loaded.roi_head is loaded.student.roi_head
 
 
 def test_modules_have_the_names_of_their_weights(pair):
@@ -340,7 +362,7 @@ def test_converts_normalisation_for_several_processes(pair):
     )
 
 
-def test_mode_switch_of_yolox(pair):
+def test_hooks_that_know_the_epoch(pair):
     student, one = pair
     loader = SimpleNamespace(
         dataset=SimpleNamespace(update_skip_type_keys=lambda keys: None)
@@ -355,6 +377,9 @@ def test_mode_switch_of_yolox(pair):
     student.bbox_head = SimpleNamespace(use_l1=False)
     HOOKS.build(dict(type='mmdet.YOLOXModeSwitchHook')).before_train_epoch(runner)
     assert student.bbox_head.use_l1
+    student.set_epoch = lambda epoch: setattr(student, 'epoch', epoch)
+    HOOKS.build(dict(type='mmdet.SetEpochInfoHook')).before_train_epoch(runner)
+    assert student.epoch == one.epoch == 285
 
 
 def test_checks_of_class_numbers(tmp_path):
@@ -378,6 +403,28 @@ def test_checks_of_class_numbers(tmp_path):
             )
         with pytest.raises(AssertionError, match='does not match'):
             Runner.from_cfg(Config(run)).train()
+
+
+def test_augments_in_testing(tmp_path):
+    """A model that wraps the distiller, as upstream's hook makes it."""
+    cfg = classifier()
+    ckpt = save_weights(cfg, tmp_path / 'student.pth', seed=5)
+    flips = [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)]
+    results = []
+    for model in (cfg, distilled(cfg, cfg, 'none.pth')):
+        run = classification_run(model, tmp_path, tmp_path / 'run', load_from=ckpt)
+        run.update(
+            test_dataloader=copy.deepcopy(run['train_dataloader']),
+            test_cfg=dict(),
+            test_evaluator=dict(type='Accuracy'),
+            tta_model=dict(type='AverageClsScoreTTA'),
+            tta_pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='TestTimeAug', transforms=[flips, [dict(type='PackInputs')]]),
+            ],
+        )
+        results.append(build_runner_with_tta(Config(run)).test())
+    assert results[0] == results[1] and results[0]['accuracy/top1'] > 0
 
 
 def test_upstreams_apis_take_a_distillation(tmp_path):

@@ -133,6 +133,31 @@ def test_weights_are_those_without_it_to_the_last_bit(task, tmp_path):
     assert not np.array_equal(seen['perception_0'], seen['perception_2'])
 
 
+@pytest.mark.parametrize(
+    'setting',
+    [
+        dict(activation_checkpointing=['backbone.layer2']),
+        dict(efficient_conv_bn_eval=['backbone']),
+    ],
+)
+def test_weights_are_those_without_it_where_upstream_replaced_forward(
+    setting, tmp_path
+):
+    """A copy's ``forward`` may be that of the module that is trained."""
+    ckpt = save_weights(classifier(), tmp_path / 'teacher.pth', seed=5)
+    model = distilled(classifier(), classifier(), ckpt)
+    trained = []
+    for name, hooks in (('with', [HOOK]), ('without', [])):
+        cfg = classification_run(
+            model, tmp_path, tmp_path / name, custom_hooks=hooks, **setting
+        )
+        runner = train(cfg)
+        trained.append(runner.model.state_dict())
+        assert bool(pictures(runner)) == bool(hooks)
+    for name, value in trained[1].items():
+        assert torch.equal(trained[0][name], value), name
+
+
 def test_shows_one_batch_from_the_first_step_to_the_last(drawn, tmp_path):
     ckpt = save_weights(classifier(), tmp_path / 'teacher.pth', seed=5)
     model = distilled(classifier(), classifier(), ckpt)

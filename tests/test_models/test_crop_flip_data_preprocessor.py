@@ -236,7 +236,8 @@ def test_distils(kind, tmp_path):
     model = distiller(student, teacher, save_weights(teacher, tmp_path / 'teacher.pth'))
     data = model.data_preprocessor(image_batch(), True)
     state = torch.get_rng_state()
-    inputs = model.teachers[0].prepare_inputs(data['inputs'], data['data_samples'])
+    (built,) = model.build_teachers()
+    inputs = built.prepare_inputs(data['inputs'], data['data_samples'])
     assert torch.equal(torch.get_rng_state(), state)
     assert inputs.shape == data['inputs'].shape
     assert model.loss(**data)['loss_luminet'] > 0
@@ -271,13 +272,13 @@ def test_is_upstreams_preprocessor_for_a_plain_classifier():
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
-        (dict(padding=-1), r'data_preprocessor\.padding=-1 must be a number of pixels'),
+        (dict(padding=-1), r'data_preprocessor\.padding=-1 must be an integer'),
         (dict(padding=0.5), r'data_preprocessor\.padding=0\.5 must be'),
-        (dict(flip_prob=1.5), r'data_preprocessor\.flip_prob=1\.5 must be a prob'),
+        (dict(flip_prob=1.5), r'data_preprocessor\.flip_prob=1\.5 must be a finite'),
     ],
 )
 def test_wrong_argument(kwargs, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         CropFlipDataPreprocessor(**kwargs)
 
 

@@ -107,3 +107,38 @@ def test_each_teacher_sees_its_own_pixels(rescale, tmp_path):
     alone = detect(model.student, **data)
     assert [len(of_image) for of_image in alone] == [10, 10]
     assert not any('pred_instances' in sample for sample in data['data_samples'])
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 1000), (1000, 1), (2, 5000), (60, 80)])
+def test_images_of_any_shape(size):
+    """A strip's picture is less high, not wider than four others."""
+    images = [np.full((*size, 3), 128, np.uint8)]
+    nothing = instances((0, 0, 1, 1, 0), scores=[0.1])
+    sheet = draw_detections(
+        images, {'truth': [instances((0, 0, 1, 1, 0))], 'model': [nothing]}
+    )
+    assert len(sheet) == TITLE_HEIGHT + HEIGHT + GAP
+    assert sheet.shape[1] <= 2 * (4 * HEIGHT + GAP)
+    assert (sheet == 128).any()
+
+
+@pytest.mark.parametrize(
+    'meta',
+    [
+        dict(),
+        dict(palette=[RED]),
+        dict(classes=('a',), palette=(RED, BLUE)),
+        dict(classes=(), palette=[]),
+        dict(classes=('a', 'b', 'c'), palette=np.array([RED, BLUE, RED])),
+        dict(palette='random'),
+    ],
+)
+def test_any_number_of_names_and_colours(meta):
+    images = [np.full((60, 80, 3), 128, np.uint8)]
+    found = instances((20, 10, 60, 40, 2), (1, 1, 9, 9, 0), scores=[0.9, 0.8])
+    columns = {'model': [found]}
+    sheet = draw_detections(images, columns, **meta)
+    nothing = {'model': [instances((0, 0, 1, 1, 0), scores=[0.1])]}
+    assert not np.array_equal(sheet, draw_detections(images, nothing, **meta))
+    if len(meta.get('palette', ())) == 3:
+        assert coloured(sheet, RED).any()

@@ -1,12 +1,14 @@
 """Matrices of the perception: what stands where in the picture."""
 
+import math
+
 import matplotlib
 import numpy as np
 import pytest
 import torch
 
 from luminet_mm.visualization import draw_perceptions, perceptions
-from luminet_mm.visualization.perceptions import select_rows
+from luminet_mm.visualization.perceptions import _class_name, select_rows
 
 
 @pytest.fixture
@@ -128,3 +130,19 @@ def test_is_an_image_and_leaves_the_backend_alone():
 def test_refuses_what_does_not_correspond(shapes):
     with pytest.raises(ValueError, match=r'logits of shape .* must be the same'):
         draw_perceptions(*(torch.zeros(shape) for shape in shapes))
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf, 1e38, 0.0])
+@pytest.mark.parametrize('shape', [(1, 1), (1, 4), (6, 1), (6, 4)])
+def test_draws_whatever_a_model_says(value, shape):
+    """A student that diverged, one class, one row; labels that are ignored."""
+    preds_S, preds_T = torch.full(shape, value), torch.randn(shape)
+    labels = torch.arange(-1, shape[0] - 1)
+    picture = draw_perceptions(preds_S, preds_T, labels, ('a',))
+    assert picture.dtype == np.uint8 and picture.std() > 0
+
+
+def test_a_label_below_zero_is_no_class():
+    assert _class_name(('a', 'b'), 1) == 'b'
+    assert _class_name(('a', 'b'), 2) == 'background'
+    assert _class_name(('a', 'b'), -1) == _class_name(None, -1) == '-1'

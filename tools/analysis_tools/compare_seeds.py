@@ -112,10 +112,15 @@ def main() -> None:
     names = args.names or list(runs)
     wanted = names if args.baseline is None else [*names, args.baseline]
     missing = [name for name in wanted if name not in runs]
-    if missing or not runs:
+    kind = 'tested' if args.test else 'validated'
+    if not runs:
         raise SystemExit(
-            f'{args.root!r} has no {"tested" if args.test else "validated"} training '
-            f'{missing}, only {list(runs)}'
+            f'{args.root!r} has no {kind} training: no such folder, or none of its '
+            'folders SEED/NAME is the work dir of one'
+        )
+    if missing:
+        raise SystemExit(
+            f'{args.root!r} has no {kind} training {missing}, only {list(runs)}'
         )
     baseline = runs.get(args.baseline, {})
     runs = {name: runs[name] for name in names}

@@ -8,6 +8,7 @@ its own preprocessor. The picture goes to the backends of the config's visualize
 import argparse
 import os.path as osp
 
+import cv2
 import mmcv
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from mmengine.structures import InstanceData
 
 from luminet_mm.cfg_options import DictAction, load_run_cfg
 from luminet_mm.checkpoints import use_safe_loading
+from luminet_mm.checks import check_number
 from luminet_mm.distillers import LogitDistiller
 from luminet_mm.visualization import detect, detect_by_teachers, draw_detections
 
@@ -49,7 +51,15 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='settings to override, e.g. model.teacher_ckpt=t.pth data_root=coco/',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    for path in (args.checkpoint, args.student_ckpt):
+        if path and not osp.isfile(path) and '://' not in path:
+            parser.error(f'{path}: no such checkpoint')
+    if args.out and not cv2.haveImageWriter(args.out):
+        parser.error(f'--out {args.out}: a picture ends in .png or .jpg')
+    check_number('--num-images', args.num_images, at_least=1, integer=True)
+    check_number('--score-thr', args.score_thr, at_least=0, at_most=1)
+    return args
 
 
 def ground_truth(info: dict) -> InstanceData:
@@ -81,6 +91,7 @@ def main() -> None:
             f'{args.config}: model is a {type(model).__name__}, and only a '
             'LogitDistiller has a teacher; name the config of a distillation'
         )
+    model.build_teachers()
     dataset = runner.build_dataloader(cfg.test_dataloader).dataset
     indices = np.linspace(0, len(dataset) - 1, args.num_images).astype(int).tolist()
     infos = [dataset.get_data_info(index) for index in indices]

@@ -13,6 +13,7 @@ import argparse
 import copy
 import os.path as osp
 
+import cv2
 import mmcv
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch.utils.data import Dataset
 
 from luminet_mm.cfg_options import DictAction, load_run_cfg
 from luminet_mm.checkpoints import use_safe_loading
+from luminet_mm.checks import check_number
 from luminet_mm.distillers import LogitDistiller
 from luminet_mm.rng import forked_rng
 from luminet_mm.visualization import draw_perceptions
@@ -55,7 +57,16 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='settings to override, e.g. model.teacher_ckpt=t.pth data_root=coco/',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    for path in (args.checkpoint, args.before):
+        if path and not osp.isfile(path) and '://' not in path:
+            parser.error(f'{path}: no such checkpoint')
+    if args.out and not cv2.haveImageWriter(args.out):
+        parser.error(f'--out {args.out}: a picture ends in .png or .jpg')
+    check_number('--max-rows', args.max_rows, at_least=1, integer=True)
+    if args.batch_size is not None:
+        check_number('--batch-size', args.batch_size, at_least=1, integer=True)
+    return args
 
 
 def read_batch(dataset: Dataset, size: int) -> dict:

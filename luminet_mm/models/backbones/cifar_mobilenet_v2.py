@@ -4,6 +4,7 @@ from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ...checks import check_number
 from ...registry import MODELS
 from .staged_backbone import BN, HE_INIT, InitCfg, StagedBackbone
 
@@ -87,6 +88,8 @@ class CIFARMobileNetV2(StagedBackbone):
         init_cfg: InitCfg = HE_INIT,
         **kwargs,
     ) -> None:
+        check_number('backbone.widen_factor', widen_factor, above=0)
+        check_number('backbone.expand_ratio', expand_ratio, at_least=1, integer=True)
         in_channels = int(32 * widen_factor)
         stem = ConvModule(3, in_channels, 3, stride=2, padding=1, norm_cfg=norm_cfg)
         layers = []

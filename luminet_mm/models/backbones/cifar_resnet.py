@@ -3,7 +3,9 @@ from typing import Sequence
 from mmpretrain.models.backbones.resnet import BasicBlock
 from mmpretrain.models.backbones.resnet_cifar import ResNet_CIFAR
 
+from ...checks import check_boolean, check_number
 from ...registry import MODELS
+from .staged_backbone import check_layers
 
 
 @MODELS.register_module()
@@ -26,6 +28,9 @@ class CIFARResNet(ResNet_CIFAR):
         zero_init_residual (bool): Whether each block starts as the identity.
             Defaults to False, as the benchmark's.
         **kwargs: As mmpretrain's ``ResNet_CIFAR``.
+
+    Raises:
+        TypeError, ValueError: If a setting is none of the above.
     """
 
     arch_settings = {
@@ -41,6 +46,15 @@ class CIFARResNet(ResNet_CIFAR):
         zero_init_residual: bool = False,
         **kwargs,
     ) -> None:
+        check_number('backbone.depth', depth, integer=True)
+        if depth not in self.arch_settings:
+            raise ValueError(
+                f'backbone.depth={depth}: it has one of {list(self.arch_settings)}'
+            )
+        check_number('backbone.stem_channels', stem_channels, at_least=1, integer=True)
+        check_number('backbone.base_channels', base_channels, at_least=1, integer=True)
+        check_layers(type(self).__name__, out_indices, 3)
+        check_boolean('backbone.zero_init_residual', zero_init_residual)
         super().__init__(
             depth,
             stem_channels=stem_channels,

@@ -3,6 +3,7 @@ from typing import Dict
 from mmcv.cnn import build_norm_layer
 from torch import nn
 
+from ...checks import check_number
 from ...registry import MODELS
 from .staged_backbone import BN, HE_INIT, InitCfg, StagedBackbone
 
@@ -45,6 +46,7 @@ class CIFARVGG(StagedBackbone):
         init_cfg: InitCfg = HE_INIT,
         **kwargs,
     ) -> None:
+        check_number('backbone.depth', depth, integer=True)
         if depth not in self.arch_settings:
             raise ValueError(
                 f'backbone.depth={depth}: VGG has one of {list(self.arch_settings)}'

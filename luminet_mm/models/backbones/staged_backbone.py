@@ -4,6 +4,8 @@ from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ...checks import check_boolean, check_number, check_type
+
 BN = dict(type='BN')
 # He et al.'s normal distribution, over a convolution's outputs
 HE_INIT = (
@@ -34,7 +36,7 @@ class StagedBackbone(BaseBackbone):
             that initialise nothing themselves.
 
     Raises:
-        ValueError: If ``out_indices`` or ``frozen_stages`` names no layer.
+        TypeError, ValueError: If ``out_indices`` or ``frozen_stages`` names no layer.
     """
 
     def __init__(
@@ -49,11 +51,9 @@ class StagedBackbone(BaseBackbone):
         super().__init__(init_cfg)
         if out_indices is None:
             out_indices = (len(layers) - 1,)
-        if not out_indices or not set(out_indices) <= set(range(len(layers))):
-            raise ValueError(
-                f'backbone.out_indices={out_indices!r}: {type(self).__name__} has the '
-                f'layers 0 to {len(layers) - 1}'
-            )
+        check_layers(type(self).__name__, out_indices, len(layers))
+        check_number('backbone.frozen_stages', frozen_stages, integer=True)
+        check_boolean('backbone.norm_eval', norm_eval)
         if frozen_stages not in range(-1, len(layers) + 1):
             raise ValueError(
                 f'backbone.frozen_stages={frozen_stages!r}: {type(self).__name__} '
@@ -108,3 +108,21 @@ class StagedBackbone(BaseBackbone):
     def _freeze_stages(self) -> None:
         for name in ['conv1', *self.layer_names][: self.frozen_stages + 1]:
             getattr(self, name).eval().requires_grad_(False)
+
+
+def check_layers(name: str, out_indices: Sequence[int], num_layers: int) -> None:
+    """Check which layers hand out their features.
+
+    Args:
+        name (str): The backbone.
+        out_indices (Sequence[int]): What the config says.
+        num_layers (int): How many layers there are.
+
+    Raises:
+        TypeError, ValueError: If it is no list of layers, or empty.
+    """
+    right = f'{name} has the layers 0 to {num_layers - 1}'
+    key = 'backbone.out_indices'
+    check_type(key, out_indices, (list, tuple), f'a list of layers: {right}')
+    if not out_indices or not all(index in range(num_layers) for index in out_indices):
+        raise ValueError(f'{key}={out_indices!r}: {right}')

@@ -4,6 +4,7 @@ from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ...checks import check_number
 from ...registry import MODELS
 from .staged_backbone import BN, HE_INIT, InitCfg, StagedBackbone
 
@@ -85,6 +86,8 @@ class WideResNet(StagedBackbone):
         init_cfg: InitCfg = HE_INIT,
         **kwargs,
     ) -> None:
+        check_number('backbone.depth', depth, integer=True)
+        check_number('backbone.widen_factor', widen_factor, at_least=1, integer=True)
         num_blocks, rest = divmod(depth - 4, 6)
         if rest or num_blocks < 1:
             raise ValueError(

@@ -6,6 +6,7 @@ from mmengine.dist import get_rank, get_world_size
 from mmpretrain.models import ClsDataPreprocessor
 from torch import Tensor
 
+from ...checks import check_number
 from ...registry import MODELS
 
 
@@ -29,22 +30,14 @@ class CropFlipDataPreprocessor(ClsDataPreprocessor):
             ``std``, ``to_rgb``, ``num_classes``, ``batch_augments``, ...
 
     Raises:
-        ValueError: If ``padding`` is no integer from 0 or ``flip_prob`` is not
-            from 0 to 1; in training, if a batch has images of different sizes.
+        TypeError, ValueError: If ``padding`` is no integer from 0 or ``flip_prob`` is
+            not from 0 to 1; in training, if a batch has images of different sizes.
     """
 
     def __init__(self, padding: int = 4, flip_prob: float = 0.5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not isinstance(padding, int) or padding < 0:
-            raise ValueError(
-                f'data_preprocessor.padding={padding!r} must be a number of pixels: an '
-                'integer, 0 or more'
-            )
-        if not 0 <= flip_prob <= 1:
-            raise ValueError(
-                f'data_preprocessor.flip_prob={flip_prob!r} must be a probability, '
-                'from 0 to 1'
-            )
+        check_number('data_preprocessor.padding', padding, at_least=0, integer=True)
+        check_number('data_preprocessor.flip_prob', flip_prob, at_least=0, at_most=1)
         self.padding = padding
         self.flip_prob = flip_prob
 
