@@ -315,6 +315,10 @@ def shrink(cfg: Any) -> Any:
             value = None
         elif key == 'pretrained':
             value = False if isinstance(value, bool) else None
+        elif key == 'teacher_ckpt':  # of upstream's own distillation
+            value = None
+        elif key == 'teacher_config':
+            value = path_of(value.replace('configs/', 'mmdet::'))
         elif key == 'depth' and value in (101, 152, 200, 269):
             value = 50
         elif key == 'type' and value in ('SyncBN', 'MMSyncBN', 'SyncBatchNorm'):
