@@ -562,9 +562,10 @@ class Proof:
         """How the plain model fails in the same step, if it does."""
         try:
             model = self.plain()
-            if step == 'predict':
-                return self._ask(model.eval(), 'predict') and None
-            self._ask(model.train() if step == 'train' else _calm(model), 'loss')
+            model.train(step == 'train')
+            if step == 'same':
+                _calm(model)
+            self._ask(model, 'predict' if step == 'predict' else 'loss')
         except Exception as error:
             return error
 
@@ -631,7 +632,8 @@ class Proof:
         self.distiller = self._distiller().train()
         trained = _gradients(self.distiller, self._ask(self.distiller, 'loss'))
         if trained:
-            model = self.plain().train()
+            model = self.plain()
+            model.train()
             upstream = _gradients(model, self._ask(model, 'loss'))
             worse = {name: why for name, why in trained.items() if name not in upstream}
             if worse:
@@ -713,12 +715,11 @@ def uninitialised() -> Iterator[None]:
         yield
 
 
-def _calm(model: nn.Module) -> nn.Module:
+def _calm(model: nn.Module) -> None:
     """All in eval mode but the head's own flag, which says how much it predicts."""
     model.eval()
     if getattr(model, 'bbox_head', None) is not None:
         model.bbox_head.training = True
-    return model
 
 
 def _anything(*args: Any) -> bool:
