@@ -62,8 +62,7 @@ def prove(
         'distilled right (docs/supported_models.md)'
     )
     source = source.for_one(key.split('.')[1])
-    model = copy.deepcopy(model)
-    model.train()  # some heads make other outputs in eval mode
+    model = copy.deepcopy(model).train()  # some heads make other outputs in eval mode
     for module in model.modules():
         if any(name in type(module).__name__ for name in ('Norm', 'Drop')):
             module.eval()
@@ -71,8 +70,7 @@ def prove(
     try:
         with forked_rng(inputs.device), source.observe(model, samples) as rows:
             model(inputs, samples, mode='loss')
-        model.eval()
-        taught = source.teach(model, inputs, rows)
+        taught = source.teach(model.eval(), inputs, rows)
     except Exception as error:  # of upstream's code, which the training may not meet
         _warn(f'{unknown}, and it cannot be tried: {type(error).__name__}: {error}')
         return

@@ -66,8 +66,7 @@ class Teacher:
                 cfg, 'model.teacher', run_preprocessor
             )
         self._load(checkpoint)
-        self.model.eval()  # not chained: LD's detector returns nothing
-        self.model.requires_grad_(False)
+        self.model.eval().requires_grad_(False)
         self._to_accelerate = accelerate
         self.classes = _classes(checkpoint)
         self.pixels = PixelTranslator(preprocessor, self.model.data_preprocessor)
