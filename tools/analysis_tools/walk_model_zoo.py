@@ -312,7 +312,7 @@ def shrink(cfg: Any) -> Any:
         return cfg
     small = {}
     for key, value in cfg.items():
-        if key == 'init_cfg' and 'Pretrained' in str(value):
+        if key == 'init_cfg' and 'checkpoint' in str(value):
             value = None
         elif key == 'pretrained':
             value = False if isinstance(value, bool) else None
