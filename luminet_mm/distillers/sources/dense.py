@@ -104,6 +104,13 @@ class DenseSource(LogitSource):
                 f'{key} is a {type(model).__name__} without a bbox_head, so it '
                 'predicts no class at priors'
             )
+        if is_instance(
+            model, 'mmdet.models', 'KnowledgeDistillationSingleStageDetector'
+        ):
+            raise ValueError(
+                f'{key} is a {type(model).__name__}, which has a teacher of its own; '
+                'take the plain detector, e.g. a GFL in place of LD'
+            )
         problem = _problem(head)
         if problem:
             raise ValueError(
