@@ -311,5 +311,9 @@ if 'LUMINET_DATA' in os.environ:
 
 
 def test_checkpoints_are_safe():
-    hooks = {name: read(name).default_hooks.checkpoint.type for name in CONFIGS}
-    assert set(hooks.values()) == {'luminet_mm.SafeCheckpointHook'}, hooks
+    """Wherever a config names this project; one that does not runs without it."""
+    for name in CONFIGS:
+        cfg = read(name)
+        hook = cfg.default_hooks.checkpoint.type
+        safe = hook == 'luminet_mm.SafeCheckpointHook'
+        assert safe == ('luminet_mm.' in cfg.pretty_text), name

@@ -61,7 +61,6 @@ def main() -> None:
     cfg.launcher = args.launcher
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
-    start = dict(load_from=cfg.get('load_from'), resume=cfg.get('resume', False))
 
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
@@ -73,14 +72,14 @@ def main() -> None:
                 ' the batch size that its learning rate was chosen for'
             )
         cfg.auto_scale_lr.enable = True
-    use_safe_checkpoints(cfg, args.resume)
 
     check_run(cfg, 'train')
+    # for the work dir: a config that needs no other file, which may change
+    whole = load_whole_cfg(cfg)
+    use_safe_checkpoints(cfg, args.resume)
     setup_cpu_distributed(cfg)
     runner = RUNNERS.build(cfg)
-    # what the work dir keeps needs no other file, which may change, and starts anew
-    runner.cfg = load_whole_cfg(runner.cfg)
-    runner.cfg.merge_from_dict(start)
+    runner.cfg = whole
     runner.dump_config()
     runner.train()
 

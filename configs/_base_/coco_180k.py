@@ -45,11 +45,6 @@ param_scheduler = [
 auto_scale_lr = dict(enable=False, base_batch_size=8)
 
 default_hooks = dict(
-    checkpoint=dict(
-        type='luminet_mm.SafeCheckpointHook',
-        by_epoch=False,
-        interval=20000,
-        max_keep_ckpts=3,
-    ),
+    checkpoint=dict(by_epoch=False, interval=20000, max_keep_ckpts=3),
 )
 log_processor = dict(by_epoch=False)

@@ -14,3 +14,4 @@ custom_hooks = [
     dict(type='luminet_mm.ZeroLossHook'),
     dict(type='luminet_mm.ComparisonHook', student_dir='work_dirs/frcnn_mobilenetv2'),
 ]
+default_hooks = dict(checkpoint=dict(type='luminet_mm.SafeCheckpointHook'))

@@ -79,6 +79,6 @@ param_scheduler = [
 
 default_hooks = dict(
     logger=dict(interval=10),  # an epoch of a small data set has few iterations
-    checkpoint=dict(type='luminet_mm.SafeCheckpointHook', interval=1, max_keep_ckpts=2),
+    checkpoint=dict(interval=1, max_keep_ckpts=2),
 )
 custom_hooks = [dict(type='NumClassCheckHook')]

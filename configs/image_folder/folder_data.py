@@ -67,6 +67,6 @@ auto_scale_lr = dict(base_batch_size=64)
 
 default_hooks = dict(
     logger=dict(interval=10),  # an epoch of a small folder has few iterations
-    checkpoint=dict(type='luminet_mm.SafeCheckpointHook', interval=1, max_keep_ckpts=2),
+    checkpoint=dict(interval=1, max_keep_ckpts=2),
 )
 custom_hooks = [dict(type='ClassNumCheckHook')]

@@ -16,3 +16,4 @@ custom_hooks = [
     dict(type='luminet_mm.ZeroLossHook'),
     dict(type='luminet_mm.ComparisonHook'),
 ]
+default_hooks = dict(checkpoint=dict(type='luminet_mm.SafeCheckpointHook'))

@@ -106,27 +106,31 @@ class Teacher:
             floating = isinstance(value, Tensor) and value.is_floating_point()
             if name in own and own[name].is_floating_point() and not floating:
                 return f'{name} is {kind}, where the model has {own[name].dtype}'
+        shapes = []
         try:
-            found = self.model.load_state_dict(weights, strict=False)
-        except RuntimeError as error:  # other shapes
-            return str(error)
+            missing, unexpected = self.model.load_state_dict(weights, strict=False)
+        except RuntimeError as error:
+            shapes = [str(error)]
+            missing = [name for name in own if name not in weights]
+            unexpected = [name for name in weights if name not in own]
         # What the model does not take from its own weights, as Swin V2, it needs not
-        missing = [name for name in found.missing_keys if 'num_batches' not in name]
+        missing = [name for name in missing if 'num_batches_tracked' not in name]
         if missing:
             unused = self.model.load_state_dict(self.model.state_dict(), strict=False)
             missing = [name for name in missing if name not in unused.missing_keys]
         spoilt = _not_finite(self.model.state_dict().items())
         problems = (
-            ('unexpected keys', found.unexpected_keys),
+            ('unexpected keys', unexpected),
             ('missing keys', missing),
             ('nan or inf', [name for name in spoilt if name not in masks]),
         )
-        return '; '.join(
+        named = [
             f'{kind} in the checkpoint: {", ".join(names[:10])}'
             + f', ... ({len(names)} in all)' * (len(names) > 10)
             for kind, names in problems
             if names
-        )
+        ]
+        return '; '.join(named + shapes)
 
     def check_classes(self, classes: Optional[Sequence[str]]) -> None:
         """Compare the classes of the training data with those of the checkpoint.

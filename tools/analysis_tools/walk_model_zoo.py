@@ -315,6 +315,10 @@ def shrink(cfg: Any) -> Any:
             value = None
         elif key == 'pretrained':
             value = False if isinstance(value, bool) else None
+        elif key == 'teacher_ckpt':  # of upstream's own distillation
+            value = None
+        elif key == 'teacher_config':
+            value = path_of(value.replace('configs/', 'mmdet::'))
         elif key == 'depth' and value in (101, 152, 200, 269):
             value = 50
         elif key == 'type' and value in ('SyncBN', 'MMSyncBN', 'SyncBatchNorm'):
@@ -339,6 +343,8 @@ def _narrow(cfg: dict) -> None:
     elif isinstance(neck, list) and isinstance(neck[0].get('in_channels'), list):
         necks = neck[:1]
     else:
+        return
+    if backbone.get('norm_cfg', {}).get('type') == 'GN':
         return
     backbone.base_channels = backbone.get('base_channels', 64) // 4
     if backbone.get('stem_channels'):
