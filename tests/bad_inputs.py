@@ -686,7 +686,7 @@ add(
 )
 add(
     'of a detector',
-    f'{CKPT} & size mismatch',
+    f'{CKPT} & does not fit',
     distil,
     teacher_ckpt=weights(faster_rcnn),
 )
