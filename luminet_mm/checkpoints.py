@@ -85,6 +85,7 @@ def read_checkpoint(
         named = f' (it names {", ".join(sorted(unknown))})' if unknown else ''
         raise ValueError(
             f'{place} cannot be read: {type(error).__name__}: {error}{named}'
+            f'{_looks_like(path)}'
         ) from error
     if unknown:
         print_log(
@@ -99,6 +100,19 @@ def read_checkpoint(
             f'{place} holds a {type(checkpoint).__name__}, not a dict of weights'
         )
     return checkpoint
+
+
+def _looks_like(path: str) -> str:
+    """What a file is that is no checkpoint, as far as its beginning tells."""
+    if not osp.isfile(path):
+        return ''
+    with open(path, 'rb') as file:
+        start = file.read(64)
+    if not start:
+        return '; the file is empty'
+    if start.lstrip().startswith(b'<'):
+        return '; the file is a web page'
+    return '; the file is a text' if start.isascii() and b'\0' not in start else ''
 
 
 def use_safe_loading() -> None:

@@ -65,7 +65,10 @@ def load_cfg(cfg_path: str, key: str, pretrained: bool = False) -> Config:
             f'{sorted(MODULE2PACKAGE)}'
         )
     try:
-        return get_config(cfg_path, pretrained)
+        cfg = get_config(cfg_path, pretrained)
+        if pretrained and 'model_path' not in cfg:
+            raise KeyError('no metafile lists any')
+        return cfg
     except (AssertionError, FileNotFoundError, KeyError, ValueError) as error:
         missing = 'pretrained weights for it' if pretrained else 'such config'
         raise ValueError(
@@ -183,7 +186,7 @@ def load_inline_cfg(cfg: Config, model: ConfigDict, key: str) -> ConfigDict:
 def named_models(cfg: Config) -> Iterator[Tuple[str, ConfigDict]]:
     """Key and config of each model of a run's distiller, if it has one."""
     distiller = cfg.get('model') or {}
-    if not distiller.get('student'):
+    if not isinstance(distiller, dict) or not distiller.get('student'):
         return
     for role in ('student', 'teacher', 'peers'):
         found = distiller.get(role)
@@ -223,6 +226,7 @@ def check_run(cfg: Config, mode: str) -> None:
     for key in ('model', f'{mode}_dataloader', f'{mode}_cfg', more):
         if cfg.get(key) is None:
             raise ValueError(f'{cfg.filename} sets no {key}, so there is no {mode}ing')
+    check_type('model', cfg.model, dict, 'a dict with `type`')
     for key, known in LOOSE_KEYS.items():
         check_names(key, cfg.get(key) or {}, known)
     for key, hook in _hooks(cfg):

@@ -684,7 +684,12 @@ add(
     content=changed(),
     teacher=classifier(num_classes=7),
 )
-add('of a detector', f'{CKPT} & unexpected', distil, teacher_ckpt=weights(faster_rcnn))
+add(
+    'of a detector',
+    f'{CKPT} & does not fit',
+    distil,
+    teacher_ckpt=weights(faster_rcnn),
+)
 add(
     'other class counts',
     'student & 5 & teacher & 7',
@@ -823,7 +828,7 @@ def frozen():
 add = kind('numbers in a run')
 add(
     'a learning rate of 1e6',
-    'loss & finite',
+    'loss=nan & checkpoint',
     train,
     optim_wrapper=dict(optimizer=dict(lr=1e6)),
 )
@@ -835,19 +840,19 @@ add(
 )
 add(
     'a NaN in mid-run',
-    'loss_x & finite',
+    'loss_x=nan & epoch_1.pth',
     with_model,
     distill_losses=dict(loss_x=dict(type='luminet_mm.LossThatBreaks')),
 )
 add(
     'an inf in mid-run',
-    'loss_x & finite',
+    'loss_x=inf & epoch_1.pth',
     with_model,
     distill_losses=dict(loss_x=dict(type='luminet_mm.LossThatBreaks', value='inf')),
 )
 add(
     'a weight of 1e38',
-    'loss_x & finite',
+    'loss_x=nan',
     with_model,
     distill_losses=dict(loss_x=dict(KD, loss_weight=1e38)),
 )
@@ -859,21 +864,6 @@ add(
     teacher=frozen(),
     teacher_ckpt=weights(frozen),
 )
-add(
-    'a frozen student, by lr_mult',
-    'frozen',
-    train,
-    optim_wrapper=dict(paramwise_cfg=dict(custom_keys={'': dict(lr_mult=0)})),
-)
-for scope, model in (('classifier', classifier), ('faster_rcnn', faster_rcnn)):
-    names = ('u', 'v', 'w', 'x', 'y') if scope == 'classifier' else ('u', 'v', 'w')
-    add(
-        f'a teacher of other names, {scope}',
-        f'{CKPT} & {names[0]}',
-        with_model,
-        family=scope,
-        teacher_ckpt=weights(model, classes=names),
-    )
 add(
     'a teacher of the names in another order',
     'class & number',
@@ -908,6 +898,15 @@ for stage in ('student_stage', 'teacher_stage'):
     )
 
 add = kind('numbers worth a warning', 'warning')
+for scope, model in (('classifier', classifier), ('faster_rcnn', faster_rcnn)):
+    names = ('u', 'v', 'w', 'x', 'y') if scope == 'classifier' else ('u', 'v', 'w')
+    add(
+        f'a teacher of other names, {scope}',
+        f'teacher & none has the same name & {names[0]}',
+        with_model,
+        family=scope,
+        teacher_ckpt=weights(model, classes=names),
+    )
 add('a warm-up longer than the run', 'model.warmup=20 & 2', with_model, warmup=20)
 add(
     'a warm-up of more iterations',
@@ -1062,7 +1061,7 @@ for wrong, words in (
     ('model.source=DenseSource', "model.source & 'DenseSource' & dict"),
     ('model.student.backbne.depth=34', "model.student & 'backbne' & 'backbone'"),
     ('runner_type=FlexRunner', 'runner & FlexRunner'),
-    ('load_from=none.pth', 'load_from & none.pth'),
+    ('load_from=none.pth', 'none.pth & no such file'),
     ('model', '--cfg-options & model & ='),
     ('model.', '--cfg-options & model.'),
     ('=3', '--cfg-options & =3'),
@@ -1079,7 +1078,7 @@ for name, content, words in (
         add(f'{name_of_tool}: {name}', words, tool_of, content, name_of_tool, *rest)
 for arguments, words in (
     (['--resume', 'none.pth'], '--resume & none.pth & no such'),
-    (['--resume', '.'], '--resume'),
+    (['--resume', '.'], 'no such file'),
     (['--auto-scale-lr'], 'auto_scale_lr.base_batch_size'),
     (['--launcher', 'slurm'], '--launcher slurm'),
     (['--launcher', 'torch'], '--launcher & torch'),

@@ -28,7 +28,7 @@ from situations import SITUATIONS
 
 VERDICTS = ('clear', 'unclear', 'silent', 'lost')
 # What a message is raised as; a tool also ends with one
-ERRORS = (ValueError, TypeError, KeyError, OSError, SystemExit)
+ERRORS = (ValueError, TypeError, KeyError, ArithmeticError, OSError, SystemExit)
 LONGEST = 1000  # characters of a message
 
 
@@ -87,7 +87,8 @@ def judge(entry: Input, folder: Path) -> Answer:
         return Answer('clear' if clear else 'unclear', text)
     finally:
         os.chdir(here)
-    text = '\n'.join(logged)
+    # upstream prints what does not fit of a checkpoint
+    text = '\n'.join([*logged, printed.getvalue()])
     heard = entry.answer != 'error' and all(word in text for word in entry.words)
     return Answer('clear' if heard else 'silent', text)
 

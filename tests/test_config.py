@@ -37,7 +37,9 @@ def test_users_own_file(tmp_path):
     path.write_text(f"_base_ = '{ZOO}'\nmodel = dict(backbone=dict(depth=34))\n")
     assert load_model_cfg(dict(cfg_path=str(path)), 'k').backbone.depth == 34
     path.write_text('optimizer = 1\n')
-    with pytest.raises(ValueError, match=r"k.cfg_path='.*own.py' defines no `model`"):
+    with pytest.raises(
+        ValueError, match=r"k.cfg_path='.*own.py' defines no dict `model`"
+    ):
         load_model_cfg(dict(cfg_path=str(path)), 'k')
 
 

@@ -1,13 +1,20 @@
 import inspect
 import logging
 from abc import ABCMeta, abstractmethod
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from ..checks import check_arguments, check_boolean, check_number, check_type, place
+from ..checks import (
+    check_arguments,
+    check_boolean,
+    check_number,
+    check_type,
+    nearest,
+    place,
+)
 from ..registry import LOGIT_SOURCES, MODELS
 from .building import (
     build_model,
@@ -72,7 +79,10 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
             "a dict of named losses, e.g. dict(loss_kd=dict(type='luminet_mm.KDLoss'))",
         )
         self.distill_losses = nn.ModuleDict(
-            {name: _build_loss(name, cfg) for name, cfg in distill_losses.items()}
+            {
+                name: _build_loss(name, cfg, distill_losses)
+                for name, cfg in distill_losses.items()
+            }
         )
         if not self.distill_losses:
             raise ValueError('model.distill_losses is empty: name at least one loss')
@@ -359,7 +369,8 @@ def _build_source(source: Optional[dict], student: BaseModel) -> LogitSource:
     )
 
 
-def _build_loss(name: str, cfg: dict) -> nn.Module:
+def _build_loss(name: str, cfg: dict, names: Iterable[str]) -> nn.Module:
+    """One of the losses of these names."""
     key = f'model.distill_losses.{name}'
     check_type(key, cfg, dict, "a dict with the loss's type")
     cfg = dict(cfg)
@@ -373,6 +384,8 @@ def _build_loss(name: str, cfg: dict) -> nn.Module:
         raise ValueError(
             f"{key}: take another name, without a dot; 'loss' is the total of all"
         )
+    if 'type' not in cfg:
+        raise ValueError(f'{key} has no type{nearest(name, set(names) - {name})}')
     cls = find_class(cfg, key)
     check_arguments(key, cls, cfg)
     with place(key):

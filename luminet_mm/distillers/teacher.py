@@ -306,6 +306,8 @@ def _hint(checkpoint: dict) -> str:
             '; this holds weights averaged by EMA: take the state_dict of a checkpoint '
             'of the run, in which they have their own names'
         )
+    if not names:
+        return '; its state_dict is empty'
     parts = [
         name
         for name, value in checkpoint.items()
@@ -332,5 +334,5 @@ def _classes(checkpoint: dict) -> Optional[Sequence[str]]:
     return classes if isinstance(classes, (list, tuple)) else None
 
 
-def _shorten(text: str, length: int = 1500) -> str:
+def _shorten(text: str, length: int = 400) -> str:
     return text if len(text) <= length else f'{text[:length]} ...'

@@ -341,4 +341,6 @@ def test_every_model_of_these_tests_is_proven():
         model = build(cfg).train()
         source = distiller(cfg, cfg, 'teacher.pth').source
         assert proof.is_proven(source, model)
-        proof.prove(source, model, 'model', **model.data_preprocessor(batch, True))
+        proof.prove(
+            source, model, 'model.student', **model.data_preprocessor(batch, True)
+        )
