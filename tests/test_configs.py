@@ -51,7 +51,7 @@ def without_downloads(model):
     """The same model from random weights."""
     if isinstance(model, dict):
         for key, value in model.items():
-            if key == 'init_cfg' and 'checkpoint' in (value or {}):
+            if key == 'init_cfg' and 'checkpoint' in str(value):
                 model[key] = None
             else:
                 without_downloads(value)

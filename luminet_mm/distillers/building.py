@@ -26,18 +26,19 @@ def build_model(
         data_preprocessor (dict, optional): The run's, which mmengine's runner hands on
             where it has one. Defaults to None.
         run_decides (bool): Whether the run's comes before that of the config file
-            that ``cfg_path`` names. Defaults to False: each model has pixels of its
-            own.
+            that ``cfg_path`` names, or of a model that is inline. Defaults to False:
+            each model has pixels of its own.
 
     Returns:
         tuple[BaseModel, str]: The model, its weights not initialised yet, and where
         its preprocessor comes from.
 
     Raises:
-        ValueError: If ``cfg`` sets a preprocessor of its own where the run's decides,
-            or a key that the model does not know.
+        ValueError: If a preprocessor stands beside ``cfg_path`` and differs from the
+            run's, which decides; for a key that the model does not know.
     """
-    own = cfg.get('data_preprocessor') if isinstance(cfg, dict) else None
+    changes_file = isinstance(cfg, dict) and 'cfg_path' in cfg
+    own = cfg.get('data_preprocessor') if changes_file else None
     cfg = load_model_cfg(cfg, key)
     origin = 'by its own config'
     if data_preprocessor is not None and (

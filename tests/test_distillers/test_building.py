@@ -79,21 +79,21 @@ def test_runs_pixels_come_before_the_files(tmp_path, log):
 
 def test_two_settings_of_pixels_are_refused(tmp_path):
     """Neither a setting beside `cfg_path` nor the run's is dropped without a word."""
+    student = file_of(classifier(), tmp_path / 'student.py')
     with pytest.raises(
         ValueError, match='data_preprocessor=.*100.0.* differ, and only'
     ):
         make(
             tmp_path,
-            classifier(data_preprocessor=CAFFE),
+            dict(student, data_preprocessor=CAFFE),
             classifier(),
             data_preprocessor=RUNS,
         )
-    same = classifier()
-    model = make(
-        tmp_path, same, same, data_preprocessor=dict(same['data_preprocessor'])
-    )
-    mean = torch.tensor(same['data_preprocessor']['mean'])
-    assert torch.equal(model.data_preprocessor.mean.flatten(), mean)
+    _, same = split(classifier())
+    for cfg in (dict(student, data_preprocessor=same), classifier()):
+        model = make(tmp_path, cfg, classifier(), data_preprocessor=same)
+        mean = torch.tensor(same['mean'])
+        assert torch.equal(model.data_preprocessor.mean.flatten(), mean)
 
 
 def test_teacher_without_pixels_gets_the_runs(tmp_path):
