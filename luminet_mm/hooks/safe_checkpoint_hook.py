@@ -4,7 +4,7 @@ import math
 import os
 import os.path as osp
 from itertools import chain
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 from mmengine.dist import all_reduce, get_world_size, is_main_process, master_only
@@ -20,7 +20,7 @@ from ..checkpoints import read_data
 from ..registry import HOOKS
 
 PATIENCE = 20  # losses in a row that are not finite, which a loss scaler may skip
-AGREEMENT = 10  # iterations after which the processes tell each other of such a loss
+INTERVAL = 10  # iterations after which GPUs and other processes are asked for theirs
 ATOMIC = 'luminet_mm.atomic'
 
 
@@ -31,8 +31,9 @@ class SafeCheckpointHook(CheckpointHook):
     - A file is written beside its place and moved there when it is whole, and only
       then an older one is deleted: whenever the run is killed, the last one is there.
     - A loss that is not finite ends the run before a checkpoint is written. Under a
-      loss scaler, which skips such steps by itself, 20 of them in a row do. Several
-      processes end together, 10 iterations later at most.
+      loss scaler, which skips such steps by itself, 20 of them in a row do. Losses on a
+      GPU, or of several processes, are looked at together every 10 iterations, so that
+      nothing waits for them each time.
     - Weights and statistics that are not finite are never written. (Buffers that were
       not finite when the model was built, such as masks, may stay so.)
     - Resuming takes a checkpoint of this run's model only.
@@ -50,6 +51,7 @@ class SafeCheckpointHook(CheckpointHook):
         self._masks = {name for name, value in buffers if not _is_finite(value)}
         self._trouble = ''
         self._in_a_row = 0
+        self._unseen: List[Tuple[int, Dict[str, Tensor]]] = []
 
     def before_train(self, runner: Runner) -> None:
         """Choose a way of writing that never leaves half a file."""
@@ -104,14 +106,32 @@ class SafeCheckpointHook(CheckpointHook):
         Raises:
             FloatingPointError: If a loss is not finite.
         """
-        bad = _not_finite(outputs or {})
-        self._in_a_row = self._in_a_row + 1 if bad else 0
-        allowed = PATIENCE - 1 if _skips_steps(runner.optim_wrapper) else 0
-        if self._in_a_row > allowed and not self._trouble:
-            self._trouble = f'{", ".join(bad)} in iteration {runner.iter + 1}'
-        if get_world_size() == 1 or self.every_n_train_iters(runner, AGREEMENT):
+        losses = {
+            name: torch.as_tensor(value).detach()
+            for name, value in (outputs or {}).items()
+            if 'loss' in name
+        }
+        self._unseen.append((runner.iter + 1, losses))
+        at_once = get_world_size() == 1 and not any(v.is_cuda for v in losses.values())
+        if at_once or self.every_n_train_iters(runner, INTERVAL):
+            self._check_losses(runner)
             self._end_if_troubled(runner)
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
+
+    def after_train(self, runner: Runner) -> None:
+        """Look at the last losses, too."""
+        self._check_losses(runner)
+        self._end_if_troubled(runner)
+        super().after_train(runner)
+
+    def _check_losses(self, runner: Runner) -> None:
+        allowed = PATIENCE - 1 if _skips_steps(runner.optim_wrapper) else 0
+        for iteration, losses in self._unseen:
+            bad = _not_finite(losses)
+            self._in_a_row = self._in_a_row + 1 if bad else 0
+            if self._in_a_row > allowed and not self._trouble:
+                self._trouble = f'{", ".join(bad)} in iteration {iteration}'
+        self._unseen.clear()
 
     def _end_if_troubled(self, runner: Runner) -> None:
         flag = torch.tensor(float(bool(self._trouble)))
@@ -129,6 +149,7 @@ class SafeCheckpointHook(CheckpointHook):
         )
 
     def _check_weights(self, runner: Runner) -> None:
+        self._check_losses(runner)
         if not self._trouble:
             model = _module(runner.model)
             for name, value in chain(model.named_parameters(), model.named_buffers()):
@@ -259,9 +280,8 @@ def _is_finite(value: Tensor) -> bool:
     return bool(value.isfinite().all())
 
 
-def _not_finite(outputs: Dict[str, Tensor]) -> List[str]:
+def _not_finite(losses: Dict[str, Tensor]) -> List[str]:
     """Losses that are nan or inf, as text; the total tells whether any is."""
-    losses = {name: value for name, value in outputs.items() if 'loss' in name}
     if 'loss' in losses and math.isfinite(losses['loss']):
         return []
     return [
