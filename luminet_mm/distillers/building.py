@@ -10,6 +10,9 @@ from torch import nn
 from ..checks import arguments_of, nearest
 from ..config import load_model_cfg
 from ..registry import MODELS
+from .pixels import is_raw
+
+UNTOLD = 'as they come, since no config has a data_preprocessor'
 
 
 def build_model(
@@ -53,7 +56,7 @@ def build_model(
         cfg.data_preprocessor = data_preprocessor
         origin = "by the run's data_preprocessor"
     elif cfg.get('data_preprocessor') is None:
-        origin = 'as they come, since no config has a data_preprocessor'
+        origin = UNTOLD
     if not _is_model(find_class(cfg, key)):
         raise ValueError(
             f'{key}.type={cfg.type!r} is no whole model; name a classifier of '
@@ -63,6 +66,26 @@ def build_model(
         return MODELS.build(cfg), origin
     except (KeyError, TypeError) as error:
         raise _explain(error, cfg, key) from error
+
+
+def check_told(pixels_from: str, key: str, student: BaseModel) -> None:
+    """Check that a model is not given raw pixels for want of a preprocessor.
+
+    Args:
+        pixels_from (str): Where its preprocessor comes from, see :func:`build_model`.
+        key (str): Its config key.
+        student (BaseModel): The student, whose images it is given.
+
+    Raises:
+        ValueError: If nobody said how its pixels are normalised, but how the student's
+            are.
+    """
+    if pixels_from == UNTOLD and not is_raw(student.data_preprocessor):
+        raise ValueError(
+            f'{key} has no data_preprocessor, so it would be given raw pixels where '
+            f"the student's are normalised; set {key}.data_preprocessor, or one for "
+            'both at the top of the config'
+        )
 
 
 def find_class(cfg: dict, key: str, scope: Optional[str] = None) -> Any:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..checks import check_arguments, check_boolean, check_type
 from ..registry import MODELS
 from .base_distiller import BaseDistiller
-from .building import num_params
+from .building import check_told, num_params
 from .pixels import describe_pixels
 from .proof import is_proven, prove
 from .sources import LogitRows
@@ -156,6 +156,7 @@ class LogitDistiller(BaseDistiller):
                 self.accelerate_teacher,
                 self._run_preprocessor,
             )
+            check_told(teacher.pixels_from, 'model.teacher', self.student)
             self._check_family(teacher.model, 'model.teacher', teacher.name)
             teachers.append(teacher.to(next(self.student.parameters())))
         self.teachers = teachers

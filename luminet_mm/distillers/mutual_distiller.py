@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from ..checks import check_arguments, check_type
 from ..registry import MODELS
 from .base_distiller import BaseDistiller
-from .building import build_model, name_of, num_params
+from .building import build_model, check_told, name_of, num_params
 from .pixels import PixelTranslator, describe_pixels
 
 
@@ -76,6 +76,8 @@ class MutualDistiller(BaseDistiller):
         self.peers = nn.ModuleList(peer for peer, _ in built)
         self._peer_names = list(map(name_of, peers))
         self._peer_pixels_from = [pixels_from for _, pixels_from in built]
+        for i, pixels_from in enumerate(self._peer_pixels_from):
+            check_told(pixels_from, f'model.peers[{i}]', self.student)
         for i, (peer, name) in enumerate(zip(self.peers, self._peer_names)):
             self._check_family(peer, f'model.peers[{i}]', name)
         self.pixels = nn.ModuleList(

@@ -15,7 +15,7 @@ from ..checkpoints import read_checkpoint
 from ..config import load_cfg
 from .acceleration import accelerate
 from .building import build_model, name_of
-from .pixels import PixelTranslator, is_raw
+from .pixels import PixelTranslator
 from .sources import LogitRows, LogitSource
 
 TOLERANCE = 1e-4  # of an accelerated teacher's features, to the largest
@@ -43,8 +43,7 @@ class Teacher:
 
     Raises:
         ValueError: If the config or the weights cannot be found or read, or do
-            not fit each other completely; if only the student's images would be
-            normalised.
+            not fit each other completely.
     """
 
     def __init__(
@@ -70,12 +69,6 @@ class Teacher:
         self._to_accelerate = accelerate
         self.classes = _classes(checkpoint)
         self.pixels = PixelTranslator(preprocessor, self.model.data_preprocessor)
-        if is_raw(self.model.data_preprocessor) and not is_raw(preprocessor):
-            raise ValueError(
-                f'model.teacher={self.name!r} has no data_preprocessor, so it would be '
-                "given raw pixels where the student's are normalised; set one as "
-                'model.teacher.data_preprocessor, or for both at the top of the config'
-            )
 
     def _load(self, checkpoint: dict) -> None:
         state_dict = checkpoint.get('state_dict', checkpoint)

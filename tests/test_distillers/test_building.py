@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.models import LinearClsHead
 from tiny import (
@@ -108,12 +109,36 @@ def test_teacher_without_pixels_gets_the_runs(tmp_path):
 def test_teacher_without_any_pixels_is_refused(tmp_path):
     plain, _ = split(classifier())
     model = make(tmp_path, classifier(), plain)
-    with pytest.raises(
-        ValueError, match="model.teacher='ImageClassifier' has no data_"
-    ):
+    with pytest.raises(ValueError, match='model.teacher has no data_preprocessor'):
         model.init_weights()
     model = make(tmp_path, plain, plain)  # raw for both, as they were trained
     model.init_weights()
+
+
+def test_teacher_that_was_trained_on_raw_pixels(tmp_path):
+    """As YOLOX: a preprocessor that does not normalise is a preprocessor."""
+    plain, _ = split(classifier())
+    raw = dict(plain, data_preprocessor=dict(type='ClsDataPreprocessor', to_rgb=True))
+    model = make(tmp_path, classifier(), raw)
+    model.init_weights()
+    data = model.data_preprocessor(image_batch(), True)
+    seen = model.teachers[0].prepare_inputs(**data)
+    pixels = torch.stack(image_batch()['inputs']).flip(1).float()
+    torch.testing.assert_close(seen, pixels, rtol=1e-4, atol=1e-3)
+
+
+def test_peer_without_any_pixels_is_refused():
+    plain, pixels = split(classifier())
+    cfg = dict(
+        type='luminet_mm.MutualDistiller',
+        student=classifier(),
+        peers=plain,
+        distill_losses=dict(loss_x=dict(type='luminet_mm.KDLoss')),
+    )
+    init_default_scope('mmpretrain')
+    with pytest.raises(ValueError, match=r'model.peers\[0\] has no data_preprocessor'):
+        MODELS.build(cfg)
+    MODELS.build(dict(cfg, data_preprocessor=pixels))
 
 
 @pytest.mark.parametrize('name', ['student', 'teacher'])

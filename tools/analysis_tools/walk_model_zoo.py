@@ -55,6 +55,7 @@ PAGE = osp.join(ROOT, 'docs', 'supported_models.md')
 FAMILIES = osp.join(
     osp.dirname(luminet_mm.__file__), 'distillers', 'proven_families.txt'
 )
+ROUNDING = 1e-5  # of random weights' predictions, which are about 1
 LARGEST = 150  # million parameters of a model that is tried
 ZOOS = ('mmdet', 'mmpretrain')
 
@@ -606,12 +607,14 @@ class Proof:
         """Own weights give 0, other weights do not."""
         distiller = self.distiller.eval()
         _calm(distiller.student)
-        losses = self._ask(distiller, 'loss')
-        wrong = {
-            name: float(losses[name])
-            for name in distiller.distill_losses
-            if not bool((losses[name] == 0).all())
-        }
+        wrong = self._not_zero(distiller)
+        if wrong and max(map(abs, wrong.values())) < ROUNDING:
+            distiller.student.requires_grad_(False)  # as the teacher's are
+            self.remarks.append(
+                'losses are 0 but for rounding, since torch adds up in another order '
+                'where weights are frozen'
+            )
+            wrong = self._not_zero(distiller)
         if wrong:
             raise RuntimeError(f'not 0 with own weights: {wrong}')
         with torch.no_grad():
@@ -627,6 +630,15 @@ class Proof:
         if unmoved:
             raise RuntimeError(f'still 0 with other weights: {unmoved}')
         self.distiller = None
+
+    def _not_zero(self, distiller: nn.Module) -> Dict[str, float]:
+        """The distillation losses that are not exactly 0."""
+        losses = self._ask(distiller, 'loss')
+        return {
+            name: float(losses[name])
+            for name in distiller.distill_losses
+            if not bool((losses[name] == 0).all())
+        }
 
     def train(self) -> None:
         """One step with default settings."""
