@@ -135,6 +135,10 @@ def test_each_of_a_chain_has_a_work_dir(work_dir, tmp_path):
     )
     python.chmod(0o755)
     env = dict(PATH=f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
+    for config in ('x/a.py', 'y/a.py', 'y/b+c.py'):
+        (tmp_path / config).parent.mkdir(exist_ok=True)
+        (tmp_path / config).touch()
+    env['cwd'] = tmp_path
     chain = ['train_chain.sh', 'x/a.py', 'y/b+c.py']
     log = tool(*chain, '--amp', *work_dir.split('|'), '--cfg-options', 'a=b c', **env)
     assert log.splitlines() == [
@@ -144,6 +148,7 @@ def test_each_of_a_chain_has_a_work_dir(work_dir, tmp_path):
     assert '--work-dir' not in tool(*chain, **env)
     for arguments, message in (
         (['x/a.py', 'y/a.py'], 'two configs are named a;'),
+        (['x/a.py', 'x/none.py'], 'x/none.py: no such file'),
         (['x/a.py', '--work-di', 'd'], '--work-di: write --work-dir'),
         (['x/a.py', '--work-dir'], '--work-dir names no folder'),
     ):
@@ -210,7 +215,8 @@ def test_compares_seeds(tmp_path):
         table[0]
         == '| training | seeds | epoch | accuracy/top1 | accuracy/top5 | gain |'
     )
-    assert table[2:] == [
+    assert table[-1] == f'curves: {curve}'
+    assert table[2:-1] == [
         '| alone | 3 | 2 | 51.33 ± 1.53 | 90.00 ± 0.00 | +0.00 |',
         '| kd | 3 | 2 | 53.00 ± 1.00 | 90.00 ± 0.00 | +1.67 |',
     ]

@@ -138,7 +138,7 @@ def test_takes_a_model_of_the_zoo(project):
     cfg = Config.fromfile('configs/fruit/coco_format_luminet.py')
     distiller = MODELS.build({**cfg.model, 'teacher_ckpt': ckpt})
     assert distiller.student.bbox_head.num_classes == len(CLASSES)
-    assert distiller.teachers[0].model.backbone.depth == 18
+    assert distiller.build_teachers()[0].model.backbone.depth == 18
     assert type(distiller.source).__name__ == 'DenseSource'
 
 

@@ -316,4 +316,4 @@ def test_checkpoints_are_safe():
         cfg = read(name)
         hook = cfg.default_hooks.checkpoint.type
         safe = hook == 'luminet_mm.SafeCheckpointHook'
-        assert safe == ('luminet_mm.' in cfg.pretty_text), name
+        assert safe == ('luminet_mm.' in str(cfg.to_dict())), name

@@ -52,8 +52,9 @@ def detect_by_teachers(
         dict[str, list[InstanceData]]: By 'teacher', or 'teacher 1' and so on.
     """
     found = {}
-    for index, teacher in enumerate(distiller.teachers, 1):
-        title = 'teacher' if len(distiller.teachers) == 1 else f'teacher {index}'
+    teachers = distiller.teachers or distiller.build_teachers()
+    for index, teacher in enumerate(teachers, 1):
+        title = 'teacher' if len(teachers) == 1 else f'teacher {index}'
         pixels = teacher.prepare_inputs(inputs, data_samples)
         found[title] = detect(teacher.model, pixels, data_samples, rescale)
     return found

@@ -64,7 +64,7 @@ REFUSED = {
     'no dict': (dict(state_dict=[1]), 'Its state_dict is a list, not a dict'),
     'razor': (
         dict(state_dict=prefixed('architecture.')),
-        "mmrazor algorithm, .* begin with 'architecture.': take these .*in all",
+        "mmrazor algorithm, .* begin with 'architecture.': take these",
     ),
     'ema of mmengine': (
         {**prefixed('module.'), 'steps': torch.tensor(3)},

@@ -52,13 +52,16 @@ def parse_args() -> argparse.Namespace:
         help='settings to override, e.g. model.teacher_ckpt=t.pth data_root=coco/',
     )
     args = parser.parse_args()
+    try:
+        check_number('--num-images', args.num_images, at_least=1, integer=True)
+        check_number('--score-thr', args.score_thr, at_least=0, at_most=1)
+    except ValueError as error:
+        parser.error(str(error))
     for path in (args.checkpoint, args.student_ckpt):
         if path and not osp.isfile(path) and '://' not in path:
             parser.error(f'{path}: no such checkpoint')
     if args.out and not cv2.haveImageWriter(args.out):
         parser.error(f'--out {args.out}: a picture ends in .png or .jpg')
-    check_number('--num-images', args.num_images, at_least=1, integer=True)
-    check_number('--score-thr', args.score_thr, at_least=0, at_most=1)
     return args
 
 

@@ -58,14 +58,17 @@ def parse_args() -> argparse.Namespace:
         help='settings to override, e.g. model.teacher_ckpt=t.pth data_root=coco/',
     )
     args = parser.parse_args()
+    try:
+        check_number('--max-rows', args.max_rows, at_least=1, integer=True)
+        if args.batch_size is not None:
+            check_number('--batch-size', args.batch_size, at_least=1, integer=True)
+    except ValueError as error:
+        parser.error(str(error))
     for path in (args.checkpoint, args.before):
         if path and not osp.isfile(path) and '://' not in path:
             parser.error(f'{path}: no such checkpoint')
     if args.out and not cv2.haveImageWriter(args.out):
         parser.error(f'--out {args.out}: a picture ends in .png or .jpg')
-    check_number('--max-rows', args.max_rows, at_least=1, integer=True)
-    if args.batch_size is not None:
-        check_number('--batch-size', args.batch_size, at_least=1, integer=True)
     return args
 
 

@@ -158,10 +158,11 @@ def _logits(model: BaseModel, output: Any) -> Tensor:
     return output
 
 
-def _loss(model: BaseModel) -> nn.Module:
-    """The loss that trains the logits; of a wrapped model its wrapper has it."""
+def _loss(model: BaseModel) -> Optional[nn.Module]:
+    """The loss that trains the logits, if it is a part; a wrapped model's wrapper has
+    it."""
     head = getattr(model, 'head', None)
-    return (model if head is None else head).loss_module
+    return getattr(model if head is None else head, 'loss_module', None)
 
 
 def _is_sigmoid(model: BaseModel) -> bool:
