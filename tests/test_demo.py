@@ -98,7 +98,7 @@ def test_paths_reach_the_tools_whole(tool, folder, monkeypatch):
     calls = []
     monkeypatch.setattr(tool.Demo, 'call', lambda self, name, *args: calls.append(args))
     monkeypatch.setattr(tool.Demo, 'metrics', lambda *args: {'coco/bbox_mAP': 0.5})
-    demo = tool.Demo(f'{folder}/work', f'{folder}/data', seed=0)
+    demo = tool.Demo(f'{folder}/results', f'{folder}/data', seed=0)
     demo.train_and_test('luminet')
     (arguments,) = calls
     values = arguments[arguments.index('--cfg-options') + 1 :]
@@ -108,7 +108,7 @@ def test_paths_reach_the_tools_whole(tool, folder, monkeypatch):
         'randomness.seed': 0,
         'model.teacher_ckpt': demo.checkpoint('teacher'),
     }
-    assert f'{folder}/work/luminet' in arguments
+    assert f'{folder}/results/luminet' in arguments
 
 
 def test_detections_above_the_threshold_are_judged(tool):

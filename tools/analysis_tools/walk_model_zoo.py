@@ -50,8 +50,6 @@ from luminet_mm.config import load_model_cfg
 from luminet_mm.distillers.sources.base import class_names
 from luminet_mm.registry import MODELS
 
-os.environ.setdefault('HF_HUB_OFFLINE', '1')  # or each model waits for an answer
-
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 RESULTS = osp.join(ROOT, 'docs', 'results', 'model_zoo', 'results.json')
 PAGE = osp.join(ROOT, 'docs', 'supported_models.md')
@@ -999,6 +997,9 @@ def main() -> int:
     args = parser.parse_args()
     import mmdet.models  # noqa: F401
     import mmpretrain.models  # noqa: F401
+    from huggingface_hub import constants
+
+    constants.HF_HUB_OFFLINE = True  # or some models wait for an answer
 
     names = [] if args.zoo == 'mmdet' else list(OTHERS)
     for zoo in ZOOS if args.zoo == 'all' else [args.zoo]:
