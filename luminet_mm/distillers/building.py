@@ -1,5 +1,6 @@
 """Models, and what can be said of them, from what a config says."""
 
+import copy
 import inspect
 import re
 from typing import Any, Iterator, Optional, Tuple
@@ -133,6 +134,15 @@ def name_of(cfg: dict) -> str:
     """What a model is called: its config, or its class where it is given inline."""
     name = cfg.get('cfg_path') or cfg.get('type')
     return name if isinstance(name, str) else getattr(name, '__name__', str(name))
+
+
+def copy_of(model: nn.Module) -> nn.Module:
+    """A copy that runs without touching the model, whatever wraps its forward."""
+    copied = copy.deepcopy(model)
+    for module in copied.modules():
+        # a copied closure, as of activation checkpointing, runs what is trained
+        vars(module).pop('forward', None)
+    return copied
 
 
 def num_params(model: nn.Module, trained: bool = True) -> int:

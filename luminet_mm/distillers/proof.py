@@ -11,7 +11,9 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from ..compat import alone
 from ..rng import forked_rng
+from .building import copy_of
 from .sources import LogitSource
 
 PROVEN = osp.join(osp.dirname(__file__), 'proven_families.txt')
@@ -62,14 +64,15 @@ def prove(
         'distilled right (docs/supported_models.md)'
     )
     source = source.for_one(key.split('.')[1])
-    model = copy.deepcopy(model).train()  # some heads make other outputs in eval mode
+    model = copy_of(model).train()  # some heads make other outputs in eval mode
     for module in model.modules():
         if any(name in type(module).__name__ for name in ('Norm', 'Drop')):
             module.eval()
     samples = copy.deepcopy(data_samples)  # losses may write into theirs
     try:
-        with forked_rng(inputs.device), source.observe(model, samples) as rows:
-            model(inputs, samples, mode='loss')
+        with forked_rng(inputs.device), alone():
+            with source.observe(model, samples) as rows:
+                model(inputs, samples, mode='loss')
         taught = source.teach(model.eval(), inputs, rows)
     except Exception as error:  # of upstream's code, which the training may not meet
         _warn(f'{unknown}, and it cannot be tried: {type(error).__name__}: {error}')

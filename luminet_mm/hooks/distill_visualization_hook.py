@@ -12,6 +12,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from ..checks import check_number, key_of
 from ..compat import alone, is_instance
 from ..distillers import LogitDistiller
+from ..distillers.building import copy_of
 from ..registry import HOOKS
 from ..rng import forked_rng
 from ..visualization import (
@@ -125,10 +126,7 @@ class DistillVisualizationHook(Hook):
         if self._model is None:
             return
         self._last_step = step
-        model = copy.deepcopy(self._model).eval()
-        for module in model.modules():
-            # a copied closure, as of activation checkpointing, runs what is trained
-            vars(module).pop('forward', None)
+        model = copy_of(self._model).eval()
         batch = copy.deepcopy(self._batch)  # preprocessors write into theirs
         meta = runner.message_hub.get_info('dataset_meta') or {}
         with forked_rng(next(model.parameters()).device), alone():

@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
 from mmpretrain.models import LinearClsHead
 from tiny import (
     build,
@@ -356,6 +357,20 @@ def test_unknown_head_is_tried(head, tmp_path, log):
         model.loss(**data)
     warnings = [line for line in log if 'NewHead' in line and 'as its own' in line]
     assert len(warnings) == 2  # by hand, and in the first of two iterations
+
+
+def test_trying_a_model_never_runs_the_trained_one(tmp_path, log):
+    """Checkpointed parts have closures, which a copy shares."""
+    model = make(tmp_path, classifier(), classifier()).student.train()
+    turn_on_activation_checkpointing(model, ['backbone'])
+    source = distiller(classifier(), classifier(), 'teacher.pth').source
+    before = copy.deepcopy(model.state_dict())
+    ran = set()
+    model.backbone.conv1.register_forward_hook(lambda module, *_: ran.add(id(module)))
+    data = model.data_preprocessor(image_batch(), True)
+    proof.prove(source, model, 'model.student', **data)
+    assert ran and id(model.backbone.conv1) not in ran
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
 
 def test_every_model_of_these_tests_is_proven():
