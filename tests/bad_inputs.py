@@ -35,7 +35,7 @@ from doings import (
 from tiny import cascade_rcnn, classifier, dense, faster_rcnn, image_batch
 
 from luminet_mm import registry
-from luminet_mm.config import check_run
+from luminet_mm.run_checks import check_run
 
 nan, inf = float('nan'), float('inf')
 

@@ -236,14 +236,14 @@ def test_train_says_what_is_wrong(arguments, message, tmp_path, monkeypatch, cap
 
 def test_amp_needs_a_gpu(tmp_path, monkeypatch):
     config = dump(run(classifier(), tmp_path), tmp_path / 'run.py')
-    monkeypatch.setattr('luminet_mm.config.get_device', lambda: 'cpu')
+    monkeypatch.setattr('luminet_mm.run_checks.get_device', lambda: 'cpu')
     with pytest.raises(ValueError, match='--amp, or .* needs a GPU'):
         call('train.py', config, '--amp')
 
 
 def test_more_processes_than_gpus_are_refused(tmp_path, monkeypatch):
     config = dump(run(classifier(), tmp_path), tmp_path / 'run.py')
-    monkeypatch.setattr('luminet_mm.config.get_device', lambda: 'cuda')
+    monkeypatch.setattr('luminet_mm.run_checks.get_device', lambda: 'cuda')
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
     monkeypatch.setenv('RANK', '0')
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '3')

@@ -21,7 +21,8 @@ from mmengine.runner import Runner
 from luminet_mm.cfg_options import DictAction, load_run_cfg
 from luminet_mm.checkpoints import use_safe_loading
 from luminet_mm.compat import setup_cpu_distributed
-from luminet_mm.config import check_run, load_whole_cfg
+from luminet_mm.config import load_whole_cfg
+from luminet_mm.run_checks import check_run
 
 # What a distillation's checkpoint has beside the student, or a student's lacks: peers,
 # what distillation losses learn, and the averages of releases before mmengine.

@@ -9,7 +9,8 @@ from mmengine.registry import RUNNERS
 from luminet_mm.cfg_options import DictAction, load_run_cfg
 from luminet_mm.checkpoints import use_safe_checkpoints
 from luminet_mm.compat import setup_cpu_distributed
-from luminet_mm.config import check_run, load_whole_cfg
+from luminet_mm.config import load_whole_cfg
+from luminet_mm.run_checks import check_run
 
 
 def parse_args() -> argparse.Namespace:
