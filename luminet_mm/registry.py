@@ -38,8 +38,8 @@ HOOKS = Registry(
     scope='luminet_mm',
     locations=['luminet_mm.hooks'],
 )
-LOGIT_SOURCES = Registry(
-    'logit source',
+SOURCES = Registry(
+    'source',
     scope='luminet_mm',
     locations=['luminet_mm.distillers.sources'],
 )

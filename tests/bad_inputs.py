@@ -255,7 +255,7 @@ def members(of, package: str) -> Dict[str, type]:
 
 KINDS = (
     ('losses', 'model.distill_losses.loss_x', registry.MODELS, 'losses', use_loss),
-    ('sources', 'model.source', registry.LOGIT_SOURCES, 'distillers', use_source),
+    ('sources', 'model.source', registry.SOURCES, 'distillers', use_source),
     ('distillers', 'model', registry.MODELS, 'distillers', use_distiller),
     ('hooks', '{}', registry.HOOKS, 'hooks', use_hook),
     (

@@ -15,7 +15,7 @@ from ..checks import (
     nearest,
     place,
 )
-from ..registry import LOGIT_SOURCES, MODELS
+from ..registry import MODELS, SOURCES
 from .building import (
     build_model,
     find_class,
@@ -24,7 +24,7 @@ from .building import (
     num_params,
 )
 from .pixels import describe_pixels
-from .sources import LogitRows, LogitSource, refusal
+from .sources import Rows, Source, refusal
 
 STUDENT = 'student.'
 OWN_LOSS = 'loss_cls'  # of a classifier, by detectors' name
@@ -34,7 +34,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
     """A student with distillation losses beside its own.
 
     A subclass says, in :meth:`loss`, whose logits the student learns. Here are
-    what all have in common: the student, the :class:`LogitSource` that observes
+    what all have in common: the student, the :class:`Source` that observes
     it, the named losses with their warm-up, and checkpoints that hold the
     student under its own names.
 
@@ -186,7 +186,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
 
     def _observed_loss(
         self, model: BaseModel, inputs: Tensor, data_samples: list
-    ) -> Tuple[Dict[str, Tensor], LogitRows]:
+    ) -> Tuple[Dict[str, Tensor], Rows]:
         """The model's own losses, and the logits that it made for them."""
         if self._is_first:
             self._check_run()
@@ -202,7 +202,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
             )
         return losses, rows
 
-    def _distill(self, rows: LogitRows, taught: LogitRows) -> Dict[str, Tensor]:
+    def _distill(self, rows: Rows, taught: Rows) -> Dict[str, Tensor]:
         """The distillation losses of the student's rows and a teacher's."""
         factor = self._warmup_factor()
         losses = {}
@@ -338,10 +338,10 @@ def _drop_student_prefix(
         metadata[prefix + key[len(old) :]] = metadata.pop(key)
 
 
-def _build_source(source: Optional[dict], student: BaseModel) -> LogitSource:
+def _build_source(source: Optional[dict], student: BaseModel) -> Source:
     """The source that the config names, or else the first that fits."""
-    LOGIT_SOURCES.import_from_location()
-    families = LOGIT_SOURCES.module_dict
+    SOURCES.import_from_location()
+    families = SOURCES.module_dict
     if source is None:
         candidates = [family() for family in families.values()]
     else:
@@ -353,7 +353,7 @@ def _build_source(source: Optional[dict], student: BaseModel) -> LogitSource:
             )
         check_arguments('model.source', families[source['type']], source)
         with place('model.source'):
-            candidates = [LOGIT_SOURCES.build(source)]
+            candidates = [SOURCES.build(source)]
     for candidate in candidates:
         if candidate.fits(student):
             return candidate

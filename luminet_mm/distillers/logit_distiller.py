@@ -12,7 +12,7 @@ from .base_distiller import BaseDistiller
 from .building import check_told, num_params
 from .pixels import describe_pixels
 from .proof import is_proven, prove
-from .sources import LogitRows
+from .sources import Rows
 from .teacher import Teacher
 
 TEACHER = 'a dict with `cfg_path` or `type`, or a list of such dicts'
@@ -22,7 +22,7 @@ TEACHER = 'a dict with `cfg_path` or `type`, or a list of such dicts'
 class LogitDistiller(BaseDistiller):
     """A student that learns from the logits of frozen teachers.
 
-    The student's own ``loss`` runs untouched; a :class:`LogitSource` observes
+    The student's own ``loss`` runs untouched; a :class:`Source` observes
     the logits that it made, asks the teachers for the logits of the same rows,
     and the named distillation losses are added to the student's.
 
@@ -99,7 +99,7 @@ class LogitDistiller(BaseDistiller):
 
     def _learn(
         self, inputs: Tensor, data_samples: list
-    ) -> Tuple[Dict[str, Tensor], LogitRows, LogitRows]:
+    ) -> Tuple[Dict[str, Tensor], Rows, Rows]:
         """The student's own losses, its predictions, and the teachers' of the same."""
         if not self.teachers:
             self.build_teachers()
@@ -124,7 +124,7 @@ class LogitDistiller(BaseDistiller):
             if not is_proven(self.source, model):
                 prove(self.source, model, key, images, data_samples)
 
-    def _teach(self, inputs: Tensor, data_samples: list, rows: LogitRows) -> LogitRows:
+    def _teach(self, inputs: Tensor, data_samples: list, rows: Rows) -> Rows:
         """What the teachers predict of the student's rows, averaged."""
         taught = [
             teacher.predict(self.source, inputs, data_samples, rows)
@@ -206,7 +206,7 @@ class LogitDistiller(BaseDistiller):
         return guides, parameters
 
     @torch.no_grad()
-    def look(self, inputs: Tensor, data_samples: list) -> Tuple[LogitRows, Tensor]:
+    def look(self, inputs: Tensor, data_samples: list) -> Tuple[Rows, Tensor]:
         """The logits that student and teachers make of a batch, not to be trained.
 
         The student is run as it is, so take a copy of the distiller in eval mode
@@ -217,7 +217,7 @@ class LogitDistiller(BaseDistiller):
             data_samples (list): Its data samples, with ground truth.
 
         Returns:
-            tuple[LogitRows, Tensor]: The student's logits and their labels, and the
+            tuple[Rows, Tensor]: The student's logits and their labels, and the
             teachers' logits, averaged, shape (N, C).
         """
         for sample in data_samples:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..compat import alone
 from ..rng import forked_rng
 from .building import copy_of
-from .sources import LogitSource
+from .sources import Source
 
 PROVEN = osp.join(osp.dirname(__file__), 'proven_families.txt')
 TOLERANCE = 1e-3  # of the largest prediction; GPUs may add up in another order
@@ -27,11 +27,11 @@ def proven_families() -> FrozenSet[str]:
         return frozenset(line.strip() for line in f)
 
 
-def is_proven(source: LogitSource, model: BaseModel) -> bool:
+def is_proven(source: Source, model: BaseModel) -> bool:
     """Whether a model's family was shown to be distilled right.
 
     Args:
-        source (LogitSource): The one that takes the model.
+        source (Source): The one that takes the model.
         model (BaseModel): Student or teacher.
     """
     return source.family(model) in proven_families()
@@ -39,7 +39,7 @@ def is_proven(source: LogitSource, model: BaseModel) -> bool:
 
 @torch.no_grad()
 def prove(
-    source: LogitSource, model: BaseModel, key: str, inputs: Tensor, data_samples: list
+    source: Source, model: BaseModel, key: str, inputs: Tensor, data_samples: list
 ) -> None:
     """Show that a model that is its own teacher has nothing to learn.
 
@@ -49,7 +49,7 @@ def prove(
     numbers are drawn apart.
 
     Args:
-        source (LogitSource): The one that takes the model.
+        source (Source): The one that takes the model.
         model (BaseModel): Student or teacher.
         key (str): Its config key, 'model.student' or 'model.teacher'.
         inputs (Tensor): The batch as the model's preprocessor makes it, shape
@@ -82,7 +82,7 @@ def prove(
             raise ValueError(
                 f'{unknown}, and as its own teacher it does not predict the same '
                 f'{name}, so they cannot be compared; take another model, or write a '
-                'LogitSource for it'
+                'Source for it'
             )
     _warn(f'{unknown}; as its own teacher it has nothing to learn, as it must be')
 

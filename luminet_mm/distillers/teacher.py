@@ -16,7 +16,7 @@ from ..config import load_cfg
 from .acceleration import accelerate
 from .building import build_model, name_of
 from .pixels import PixelTranslator
-from .sources import LogitRows, LogitSource
+from .sources import Rows, Source
 
 TOLERANCE = 1e-4  # of an accelerated teacher's features, to the largest
 
@@ -227,21 +227,21 @@ class Teacher:
     @torch.no_grad()
     def predict(
         self,
-        source: LogitSource,
+        source: Source,
         inputs: Tensor,
         data_samples: Sequence,
-        rows: LogitRows,
-    ) -> LogitRows:
+        rows: Rows,
+    ) -> Rows:
         """What the teacher predicts of the student's rows.
 
         Args:
-            source (LogitSource): The family of student and teacher.
+            source (Source): The family of student and teacher.
             inputs (Tensor): The student's batch, shape (B, 3, H, W).
             data_samples (Sequence): The batch's data samples.
-            rows (LogitRows): What the source saw of the student.
+            rows (Rows): What the source saw of the student.
 
         Returns:
-            LogitRows: Predictions of the same rows.
+            Rows: Predictions of the same rows.
         """
         return source.teach(self.model, self.prepare_inputs(inputs, data_samples), rows)
 

@@ -17,6 +17,18 @@ from torch.distributed.nn.functional import all_reduce
 from . import fused
 
 
+def widen(values: Tensor) -> Tensor:
+    """Numbers in float32 at least, whatever precision a model runs in.
+
+    Args:
+        values (Tensor): Of any floating-point type and shape.
+
+    Returns:
+        Tensor: The same in float32; in float64 if they were.
+    """
+    return values if values.dtype == torch.float64 else values.float()
+
+
 def perception(logits: Tensor, eps: float = 1e-5, sync_stats: bool = False) -> Tensor:
     r"""Standardise logits class by class over the batch.
 
@@ -39,7 +51,7 @@ def perception(logits: Tensor, eps: float = 1e-5, sync_stats: bool = False) -> T
         Tensor: The perception h, shape (N, C), float32 or float64. All zeros
         for a batch of one, whose perception is empty.
     """
-    logits = _widen(logits)
+    logits = widen(logits)
     if sync_stats and get_world_size() > 1:
         return _global_perception(logits, eps)
     if len(logits) < 2:
@@ -64,8 +76,8 @@ def kl_divergence(preds_S: Tensor, preds_T: Tensor, tau: float = 1.0) -> Tensor:
     Returns:
         Tensor: One value per sample, shape (N,).
     """
-    log_p_S = F.log_softmax(_widen(preds_S) / tau, dim=1)
-    log_p_T = F.log_softmax(_widen(preds_T) / tau, dim=1)
+    log_p_S = F.log_softmax(widen(preds_S) / tau, dim=1)
+    log_p_T = F.log_softmax(widen(preds_T) / tau, dim=1)
     return F.kl_div(log_p_S, log_p_T, reduction='none', log_target=True).sum(dim=1)
 
 
@@ -110,7 +122,7 @@ def luminet_loss(
     Returns:
         Tensor: One value per sample, shape (N,).
     """
-    preds_S, preds_T = _widen(preds_S), _widen(preds_T)
+    preds_S, preds_T = widen(preds_S), widen(preds_T)
 
     def plain(preds_S: Tensor, preds_T: Tensor) -> Tensor:
         h_S, h_T = (perception(preds, eps, sync_stats) for preds in (preds_S, preds_T))
@@ -153,8 +165,8 @@ def dkd_loss(
     Returns:
         Tensor: One value per sample, shape (N,).
     """
-    target_S, others_S = _split_target(_widen(preds_S) / tau, gt_labels)
-    target_T, others_T = _split_target(_widen(preds_T) / tau, gt_labels)
+    target_S, others_S = _split_target(widen(preds_S) / tau, gt_labels)
+    target_T, others_T = _split_target(widen(preds_T) / tau, gt_labels)
     loss = alpha * kl_divergence(target_S, target_T)
     loss = loss + beta * kl_divergence(others_S, others_T)
     return loss * tau**2
@@ -192,7 +204,7 @@ def standardize(logits: Tensor, eps: float = 1e-7) -> Tensor:
         Tensor: Standardised logits, shape (N, C), float32 or float64. All zeros
         for a sample whose logits are equal but for rounding.
     """
-    logits = _widen(logits)
+    logits = widen(logits)
     if logits.shape[1] < 2:
         return logits - logits
     centred = _centre(logits)
@@ -254,8 +266,8 @@ def dist_loss(
     Returns:
         Tensor: One value per sample, shape (N,).
     """
-    probs_S = F.softmax(_widen(preds_S) / tau, dim=1)
-    probs_T = F.softmax(_widen(preds_T) / tau, dim=1)
+    probs_S = F.softmax(widen(preds_S) / tau, dim=1)
+    probs_T = F.softmax(widen(preds_T) / tau, dim=1)
     inter = 1 - _pearson(probs_S, probs_T, eps)
     intra = 1 - _pearson(probs_S.t(), probs_T.t(), eps)
     return tau**2 * (inter_loss_weight * inter + intra_loss_weight * intra.mean())
@@ -296,7 +308,7 @@ def multi_level_loss(
     Returns:
         Tensor: One value per sample, shape (N,).
     """
-    preds_S, preds_T = _widen(preds_S), _widen(preds_T)
+    preds_S, preds_T = widen(preds_S), widen(preds_T)
     loss = preds_S.new_zeros(len(preds_S))
     # autocast would compute the products of matrices in half precision
     with autocast(preds_S.device.type, enabled=False):
@@ -320,7 +332,7 @@ def box_loss(deltas_S: Tensor, deltas_T: Tensor) -> Tensor:
     Returns:
         Tensor: One value per row, shape (N,).
     """
-    return (_widen(deltas_S) - _widen(deltas_T)).abs().sum(dim=1)
+    return (widen(deltas_S) - widen(deltas_T)).abs().sum(dim=1)
 
 
 def _global_perception(logits: Tensor, eps: float) -> Tensor:
@@ -359,7 +371,3 @@ def _centre(rows: Tensor) -> Tensor:
 def _gram_distance(a: Tensor, b: Tensor) -> Tensor:
     """Squared distance of the rows of two Gram matrices, (n, m) to (n,)."""
     return (a @ a.t() - b @ b.t()).square().sum(dim=1)
-
-
-def _widen(logits: Tensor) -> Tensor:
-    return logits if logits.dtype == torch.float64 else logits.float()

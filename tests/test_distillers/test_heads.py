@@ -29,7 +29,7 @@ from luminet_mm.config import load_model_cfg
 from luminet_mm.distillers.sources import (
     ClassifierSource,
     DenseSource,
-    LogitRows,
+    Rows,
     TwoStageSource,
     refusal,
 )
@@ -597,7 +597,7 @@ def test_distilled_head_teaches():
         teacher = build(with_head(type=head)).eval()
         ClassifierSource().check_model(teacher, 'model.teacher')
         inputs = torch.rand(2, 3, 32, 32)
-        taught = ClassifierSource().teach(teacher, inputs, LogitRows())
+        taught = ClassifierSource().teach(teacher, inputs, Rows())
         assert taught.logits.shape == (2, 5)
 
 

@@ -1,4 +1,4 @@
-from .base import LogitRows, LogitSource
+from .base import Rows, Source
 from .classifier import ClassifierSource
 from .dense import DenseSource
 from .refusal import refusal
@@ -7,8 +7,8 @@ from .two_stage import TwoStageSource
 __all__ = [
     'ClassifierSource',
     'DenseSource',
-    'LogitRows',
-    'LogitSource',
+    'Rows',
+    'Source',
     'TwoStageSource',
     'refusal',
 ]

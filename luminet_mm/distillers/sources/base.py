@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass
-class LogitRows:
+class Rows:
     """The logit matrix that a model makes in one step, and what its rows are.
 
     Attributes:
@@ -26,12 +26,12 @@ class LogitRows:
         return self.labels
 
 
-class LogitSource(metaclass=ABCMeta):
+class Source(metaclass=ABCMeta):
     """Where a family of models makes its logits.
 
     A source observes the student's own, untouched ``loss`` and has the teacher
     predict the same rows. To support another family, write a subclass in a file of
-    its own and register it in :data:`luminet_mm.registry.LOGIT_SOURCES`; the
+    its own and register it in :data:`luminet_mm.registry.SOURCES`; the
     distiller takes the first whose :meth:`fits` accepts the student.
 
     Attributes:
@@ -89,33 +89,33 @@ class LogitSource(metaclass=ABCMeta):
         """
         return class_names(model)
 
-    def for_one(self, role: str) -> 'LogitSource':
+    def for_one(self, role: str) -> 'Source':
         """A source that asks one model as student and as teacher alike.
 
         Args:
             role (str): 'student' or 'teacher', which the model is.
 
         Returns:
-            LogitSource: This one, unless the two are asked differently.
+            Source: This one, unless the two are asked differently.
         """
         return self
 
     @abstractmethod
     def observe(
         self, student: BaseModel, data_samples: list
-    ) -> 'AbstractContextManager[LogitRows]':
+    ) -> 'AbstractContextManager[Rows]':
         """Watch one ``student.loss`` inside a ``with`` block.
 
         Whatever upstream asks the observed modules besides, the rows are those that
         the loss is computed from.
 
         Returns:
-            AbstractContextManager: Gives a :class:`LogitRows` that is filled
+            AbstractContextManager: Gives a :class:`Rows` that is filled
             when the block ends.
         """
 
     @abstractmethod
-    def teach(self, teacher: BaseModel, inputs: Tensor, rows: LogitRows) -> LogitRows:
+    def teach(self, teacher: BaseModel, inputs: Tensor, rows: Rows) -> Rows:
         """What the teacher predicts of the rows that the student made.
 
         A family whose teacher has a say in which rows are compared completes
@@ -125,18 +125,18 @@ class LogitSource(metaclass=ABCMeta):
             teacher (BaseModel): A model of the family, in eval mode.
             inputs (Tensor): The batch as the teacher's preprocessor would make
                 it, shape (B, 3, H, W).
-            rows (LogitRows): What :meth:`observe` saw.
+            rows (Rows): What :meth:`observe` saw.
 
         Returns:
-            LogitRows: The teacher's predictions of the same N rows.
+            Rows: The teacher's predictions of the same N rows.
         """
 
-    def check_rows(self, student: BaseModel, rows: LogitRows, num_images: int) -> None:
+    def check_rows(self, student: BaseModel, rows: Rows, num_images: int) -> None:
         """Check the first iteration's rows, when the teacher has been asked.
 
         Args:
             student (BaseModel): The model that made them.
-            rows (LogitRows): Its rows, complete.
+            rows (Rows): Its rows, complete.
             num_images (int): Size of the batch.
 
         Raises:
@@ -188,7 +188,7 @@ def add_background(logits: Tensor) -> Tensor:
 
 def check_matrix(
     name: str,
-    rows: LogitRows,
+    rows: Rows,
     num_rows: Optional[int] = None,
     num_columns: Optional[int] = None,
 ) -> None:
@@ -196,7 +196,7 @@ def check_matrix(
 
     Args:
         name (str): What made them, for error messages.
-        rows (LogitRows): Logits of shape (N, C), labels of shape (N,) or None.
+        rows (Rows): Logits of shape (N, C), labels of shape (N,) or None.
         num_rows (int, optional): N. Defaults to None, any number.
         num_columns (int, optional): C. Defaults to None, any number.
 

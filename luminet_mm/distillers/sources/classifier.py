@@ -7,10 +7,10 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ...compat import is_instance
-from ...registry import LOGIT_SOURCES
+from ...registry import SOURCES
 from .base import (
-    LogitRows,
-    LogitSource,
+    Rows,
+    Source,
     add_background,
     check_matrix,
     class_names,
@@ -25,8 +25,8 @@ REFUSED = {
 }
 
 
-@LOGIT_SOURCES.register_module()
-class ClassifierSource(LogitSource):
+@SOURCES.register_module()
+class ClassifierSource(Source):
     """Image classifiers of mmpretrain: one row of class logits per image.
 
     The logits are those whose softmax a head predicts; of Conformer the sum of its two.
@@ -76,8 +76,8 @@ class ClassifierSource(LogitSource):
         return class_names(model, _classifying_module(model), _loss(model))
 
     @contextmanager
-    def observe(self, student: BaseModel, data_samples: list) -> Iterator[LogitRows]:
-        rows = LogitRows()
+    def observe(self, student: BaseModel, data_samples: list) -> Iterator[Rows]:
+        rows = Rows()
         if data_samples and 'gt_score' not in data_samples[0]:
             labels = [sample.gt_label for sample in data_samples]
             several = any(label.numel() != 1 for label in labels)
@@ -104,10 +104,10 @@ class ClassifierSource(LogitSource):
             handle.remove()
         rows.logits = _logits(student, only_call(_name(student), outputs))
 
-    def teach(self, teacher: BaseModel, inputs: Tensor, rows: LogitRows) -> LogitRows:
-        return LogitRows(_logits(teacher, teacher(inputs, mode='tensor')))
+    def teach(self, teacher: BaseModel, inputs: Tensor, rows: Rows) -> Rows:
+        return Rows(_logits(teacher, teacher(inputs, mode='tensor')))
 
-    def check_rows(self, student: BaseModel, rows: LogitRows, num_images: int) -> None:
+    def check_rows(self, student: BaseModel, rows: Rows, num_images: int) -> None:
         check_matrix(_name(student), rows, num_images)
 
     def __str__(self) -> str:

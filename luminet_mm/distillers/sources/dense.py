@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from ...checks import check_number
 from ...compat import is_instance
-from ...registry import LOGIT_SOURCES
-from .base import LogitRows, LogitSource, check_matrix, class_names, only_call
+from ...registry import SOURCES
+from .base import Rows, Source, check_matrix, class_names, only_call
 from .priors import (
     check_heads,
     check_maps,
@@ -28,7 +28,7 @@ CHOICES = ('confident', 'assigned', 'all')
 
 
 @dataclass
-class DenseRows(LogitRows):
+class DenseRows(Rows):
     """Rows that are chosen among the P priors (anchors or points) of each image.
 
     Attributes:
@@ -45,8 +45,8 @@ class DenseRows(LogitRows):
     chosen: Optional[Tensor] = None
 
 
-@LOGIT_SOURCES.register_module()
-class DenseSource(LogitSource):
+@SOURCES.register_module()
+class DenseSource(Source):
     """Dense detectors of mmdet: one row of class logits per chosen prior.
 
     RetinaNet, FCOS, ATSS, GFL and whatever else predicts a classification map for

@@ -53,5 +53,5 @@ def refusal(model: BaseModel) -> str:
         return 'segmentors predict pixels, which no source takes yet'
     return (
         'it must be an image classifier of mmpretrain, or a detector of mmdet that is '
-        'two-stage or dense; for another family, register a LogitSource'
+        'two-stage or dense; for another family, register a Source'
     )

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from ...checks import check_number
 from ...compat import is_instance
-from ...registry import LOGIT_SOURCES
-from .base import LogitRows, LogitSource, check_matrix, class_names
+from ...registry import SOURCES
+from .base import Rows, Source, check_matrix, class_names
 from .priors import check_heads, check_maps, confidence, highest, take
 
 STDS = (0.1, 0.1, 0.2, 0.2)  # of the deltas of a Faster R-CNN
@@ -27,7 +27,7 @@ CONTEXT = {'semantic_feat': 'semantic_head', 'glbctx_feat': 'glbctx_head'}
 
 
 @dataclass
-class RoIRows(LogitRows):
+class RoIRows(Rows):
     """Rows that are RoIs.
 
     Attributes:
@@ -54,8 +54,8 @@ class RoIRows(LogitRows):
         return None if prediction == 'objectness' else self.labels
 
 
-@LOGIT_SOURCES.register_module()
-class TwoStageSource(LogitSource):
+@SOURCES.register_module()
+class TwoStageSource(Source):
     """Two-stage detectors of mmdet: one row of class logits per RoI.
 
     Rows are the RoIs that the student sampled for its own loss, in its own
