@@ -1,0 +1,3 @@
+from .feature_loss import FeatureLoss
+
+__all__ = ['FeatureLoss']
