@@ -1,0 +1,17 @@
+"""An example of each loss of features: what `test_contract.py` tries with all of them.
+
+Settings, the shapes of the student's and the teacher's features, and a function that
+makes the rest that the loss needs, for a batch of B.
+"""
+
+from typing import Any, Callable, Dict, List, NamedTuple
+
+
+class Example(NamedTuple):
+    settings: Dict[str, Any]
+    shapes_S: List[tuple]  # without the axis of the batch
+    shapes_T: List[tuple]
+    context: Callable[[int], dict] = lambda batch: {}
+
+
+EXAMPLES: Dict[str, Example] = {}
