@@ -1,6 +1,7 @@
 from .box_loss import BoxLoss
 from .dist_loss import DISTLoss
 from .dkd_loss import DKDLoss
+from .features import CRDLoss
 from .kd_loss import KDLoss
 from .logit_loss import LogitLoss
 from .logit_standardization_loss import LogitStandardizationLoss
@@ -23,6 +24,7 @@ from .functional import (  # isort: skip
 
 __all__ = [
     'BoxLoss',
+    'CRDLoss',
     'DISTLoss',
     'DKDLoss',
     'KDLoss',
