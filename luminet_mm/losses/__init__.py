@@ -1,6 +1,15 @@
 from .box_loss import BoxLoss
 from .dist_loss import DISTLoss
 from .dkd_loss import DKDLoss
+from .features import (
+    ATLoss,
+    FeatureLoss,
+    FitNetLoss,
+    RKDLoss,
+    at_loss,
+    fitnet_loss,
+    rkd_loss,
+)
 from .kd_loss import KDLoss
 from .logit_loss import LogitLoss
 from .logit_standardization_loss import LogitStandardizationLoss
@@ -22,22 +31,29 @@ from .functional import (  # isort: skip
 )
 
 __all__ = [
+    'ATLoss',
     'BoxLoss',
     'DISTLoss',
     'DKDLoss',
+    'FeatureLoss',
+    'FitNetLoss',
     'KDLoss',
     'LogitLoss',
     'LogitStandardizationLoss',
     'LuminetLoss',
     'MultiLevelLoss',
+    'RKDLoss',
+    'at_loss',
     'box_loss',
     'dist_loss',
     'dkd_loss',
+    'fitnet_loss',
     'kd_loss',
     'kl_divergence',
     'logit_standardization_loss',
     'luminet_loss',
     'multi_level_loss',
     'perception',
+    'rkd_loss',
     'standardize',
 ]

@@ -14,4 +14,8 @@ class Example(NamedTuple):
     context: Callable[[int], dict] = lambda batch: {}
 
 
-EXAMPLES: Dict[str, Example] = {}
+EXAMPLES: Dict[str, Example] = {
+    'ATLoss': Example({}, [(4, 8, 8), (6, 4, 4)], [(8, 8, 8), (12, 2, 2)]),
+    'FitNetLoss': Example({}, [(4, 8, 8)], [(6, 8, 8)]),
+    'RKDLoss': Example({}, [(6,)], [(10,)]),
+}
