@@ -1,6 +1,7 @@
 from .box_loss import BoxLoss
 from .dist_loss import DISTLoss
 from .dkd_loss import DKDLoss
+from .features import CWDLoss, PKDLoss, cwd_loss, pkd_loss
 from .kd_loss import KDLoss
 from .logit_loss import LogitLoss
 from .logit_standardization_loss import LogitStandardizationLoss
@@ -23,6 +24,7 @@ from .functional import (  # isort: skip
 
 __all__ = [
     'BoxLoss',
+    'CWDLoss',
     'DISTLoss',
     'DKDLoss',
     'KDLoss',
@@ -30,7 +32,9 @@ __all__ = [
     'LogitStandardizationLoss',
     'LuminetLoss',
     'MultiLevelLoss',
+    'PKDLoss',
     'box_loss',
+    'cwd_loss',
     'dist_loss',
     'dkd_loss',
     'kd_loss',
@@ -39,5 +43,6 @@ __all__ = [
     'luminet_loss',
     'multi_level_loss',
     'perception',
+    'pkd_loss',
     'standardize',
 ]

@@ -14,4 +14,7 @@ class Example(NamedTuple):
     context: Callable[[int], dict] = lambda batch: {}
 
 
-EXAMPLES: Dict[str, Example] = {}
+EXAMPLES: Dict[str, Example] = {
+    'CWDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(4, 5, 4), (3, 3, 2)]),
+    'PKDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(3, 5, 4), (3, 3, 2)]),
+}
