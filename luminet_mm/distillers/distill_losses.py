@@ -20,7 +20,7 @@ from ..rng import forked_rng
 from .building import find_class
 
 
-class MapLoss(nn.Module):
+class SummedOverPairs(nn.Module):
     """A loss of two maps, of any package, summed over pairs of features.
 
     Args:
@@ -94,7 +94,7 @@ def build_loss(name: str, cfg: dict, names: Iterable[str]) -> nn.Module:
         return (
             loss
             if layers is None
-            else MapLoss(loss, check_layers(f'{key}.layers', layers))
+            else SummedOverPairs(loss, check_layers(f'{key}.layers', layers))
         )
     _check_call(key, loss)
     if compares is not None:

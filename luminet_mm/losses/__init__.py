@@ -3,11 +3,15 @@ from .dist_loss import DISTLoss
 from .dkd_loss import DKDLoss
 from .features import (
     ATLoss,
+    CWDLoss,
     FeatureLoss,
     FitNetLoss,
+    PKDLoss,
     RKDLoss,
     at_loss,
+    cwd_loss,
     fitnet_loss,
+    pkd_loss,
     rkd_loss,
 )
 from .kd_loss import KDLoss
@@ -33,6 +37,7 @@ from .functional import (  # isort: skip
 __all__ = [
     'ATLoss',
     'BoxLoss',
+    'CWDLoss',
     'DISTLoss',
     'DKDLoss',
     'FeatureLoss',
@@ -42,9 +47,11 @@ __all__ = [
     'LogitStandardizationLoss',
     'LuminetLoss',
     'MultiLevelLoss',
+    'PKDLoss',
     'RKDLoss',
     'at_loss',
     'box_loss',
+    'cwd_loss',
     'dist_loss',
     'dkd_loss',
     'fitnet_loss',
@@ -54,6 +61,7 @@ __all__ = [
     'luminet_loss',
     'multi_level_loss',
     'perception',
+    'pkd_loss',
     'rkd_loss',
     'standardize',
 ]
