@@ -167,9 +167,9 @@ class Taps:
         def keep(place: Place, given: Any) -> None:
             tensors = _tensors(given)
             versions[place] = [(tensor, tensor._version) for tensor in tensors]
-            if partly or place not in (self._kept or ()):
-                tensors = [tensor.clone() for tensor in tensors]
-            seen[place] = tensors
+            copied = partly or place not in (self._kept or ())
+            # gradients add up in the same order either way
+            seen[place] = [t.clone() if copied else t.view_as(t) for t in tensors]
 
         handles = []
         for place in {place for tap in self.taps.values() for place in tap.places}:

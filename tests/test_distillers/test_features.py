@@ -1,0 +1,391 @@
+"""Losses of features in the distiller: taps, connectors, precision, resuming."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.logging import MessageHub
+from mmengine.model import ExponentialMovingAverage
+from mmengine.runner import Runner, load_checkpoint
+from tiny import (
+    build,
+    classification_run,
+    classifier,
+    dense,
+    detection_batch,
+    detection_run,
+    distilled,
+    distiller,
+    faster_rcnn,
+    image_batch,
+    merged,
+    save_weights,
+)
+
+FITNET = dict(type='luminet_mm.FitNetLoss', layers=[('backbone.layer2',) * 2])
+PKD = dict(type='luminet_mm.PKDLoss')
+AT = dict(type='luminet_mm.ATLoss')
+
+
+KD = dict(type='luminet_mm.KDLoss')
+
+
+def retinanet():
+    """With as many channels in its neck as the Faster R-CNN."""
+    return dense(
+        'retinanet', neck=dict(out_channels=16), bbox_head=dict(in_channels=16)
+    )
+
+
+def step(model, batch):
+    return model.loss(**model.data_preprocessor(batch, True))
+
+
+def taught(tmp_path, losses, student=None, teacher=None, **kwargs):
+    student = student or classifier()
+    teacher = teacher or student
+    ckpt = save_weights(teacher, tmp_path / 'teacher.pth', seed=1)
+    losses = {f'loss_{i}': loss for i, loss in enumerate(losses)}
+    return distiller(student, teacher, ckpt, distill_losses=losses, **kwargs)
+
+
+def has_norms(model):
+    return any(isinstance(m, torch.nn.BatchNorm2d) for m in model.backbone.modules())
+
+
+def wide(**overrides):
+    return classifier(
+        backbone=dict(base_channels=16), head=dict(in_channels=128), **overrides
+    )
+
+
+OWN = dict(
+    classifier=(classifier, image_batch, [AT, dict(type='luminet_mm.RKDLoss')]),
+    faster_rcnn=(faster_rcnn, detection_batch, [PKD, dict(type='luminet_mm.CWDLoss')]),
+    retinanet=(lambda: dense('retinanet'), detection_batch, [PKD]),
+)
+
+
+@pytest.mark.parametrize('family', OWN)
+@pytest.mark.parametrize('with_logits', [False, True])
+def test_own_weights_give_exactly_zero(family, with_logits, tmp_path):
+    make, batch, losses = OWN[family]
+    losses = losses + [dict(type='luminet_mm.KDLoss')] * with_logits
+    model = taught(tmp_path, losses, make())
+    model.load_state_dict(torch.load(tmp_path / 'teacher.pth')['state_dict'])
+    model.student.eval()
+    values = step(model, batch())
+    assert [values[name] for name in model.distill_losses] == [0] * len(losses)
+    model = taught(tmp_path, losses, make())
+    values = step(model, batch())
+    assert all(values[name] > 0 for name in model.distill_losses)
+
+
+def test_features_are_those_of_both_models(tmp_path):
+    """Against hooks of our own, at places that in-place ReLUs overwrite."""
+    model = taught(
+        tmp_path,
+        [dict(AT, layers=[('preactivations', 'preactivations'), ('stages',) * 2])],
+    )
+    data = model.data_preprocessor(image_batch(), True)
+    seen = []
+
+    def record(module, args):
+        seen.append(args[0].clone())
+
+    for layer in ('layer1', 'layer4'):
+        relu = getattr(model.student.backbone, layer)[-1].relu
+        relu.register_forward_pre_hook(record)
+    _, rows, taught_rows = model._learn(**data)
+    before, after = rows.features['preactivations'], rows.features['stages']
+    assert len(before) == len(after) == 4
+    assert torch.equal(before[0], seen[-3]) and torch.equal(before[3], seen[-1])
+    assert before[0].min() < 0 and after[0].min() == 0
+    for left, right in zip(before, after):
+        assert torch.equal(left.relu(), right)
+    teacher = model.teachers[0].model
+    own = teacher.backbone.layer1(
+        teacher.backbone.relu(
+            teacher.backbone.norm1(teacher.backbone.conv1(data['inputs']))
+        )
+    )
+    torch.testing.assert_close(taught_rows.features['stages'][0], own)
+    _, again, _ = model._learn(**data)  # now copies only where they are needed
+    assert torch.equal(
+        again.features['preactivations'][3].relu(), again.features['stages'][3]
+    )
+
+
+def test_gradient_reaches_student_and_connector_alone(tmp_path):
+    model = taught(tmp_path, [FITNET], classifier(), wide())
+    loss = step(model, image_batch())['loss_0']
+    loss.backward()
+    backbone = model.student.backbone
+    assert backbone.layer2[0].conv1.weight.grad.any()
+    assert backbone.layer3[0].conv1.weight.grad is None
+    assert all(p.grad.any() for p in model.distill_losses.parameters() if p.dim() > 1)
+    assert all(p.grad is None for p in model.teachers[0].model.parameters())
+
+
+def test_accelerated_teacher_has_the_same_features(tmp_path):
+    losses = [dict(AT, layers=[('preactivations',) * 2, ('stages',) * 2])]
+    values = []
+    for fast in (False, True):
+        model = taught(tmp_path, losses, accelerate_teacher=fast)
+        torch.manual_seed(0)
+        model.init_weights()
+        values.append(step(model, image_batch())['loss_0'])
+        assert has_norms(model.teachers[0].model) != fast
+    torch.testing.assert_close(*values, rtol=1e-4, atol=0)
+
+
+def test_tap_on_what_is_folded_keeps_the_teacher_as_it_is(tmp_path, caplog):
+    """A convolution gives something else when its BN is folded into it."""
+    place = 'backbone.layer2.0.conv1'
+    model = taught(
+        tmp_path, [dict(AT, layers=[(place, place)])], accelerate_teacher=True
+    )
+    plain = taught(tmp_path, [dict(AT, layers=[(place, place)])])
+    plain.load_state_dict(model.state_dict())
+    values = [step(each, image_batch())['loss_0'] for each in (model, plain)]
+    torch.testing.assert_close(*values, rtol=1e-4, atol=0)
+    assert has_norms(model.teachers[0].model)
+
+
+class TestOtherFamilies:
+    def test_retinanet_teaches_a_faster_rcnn(self, tmp_path):
+        # levels of stride 8, 16 and 32 of both
+        loss = dict(PKD, layers=[('neck[1:4]', 'neck[:3]')])
+        model = taught(tmp_path, [loss], faster_rcnn(), retinanet())
+        assert step(model, detection_batch())['loss_0'] > 0
+
+    def test_vit_teaches_a_resnet_by_pooled(self, tmp_path):
+        teacher = dict(
+            type='ImageClassifier',
+            _scope_='mmpretrain',
+            data_preprocessor=classifier()['data_preprocessor'],
+            backbone=dict(
+                type='VisionTransformer',
+                arch=dict(
+                    embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64
+                ),
+                img_size=32,
+                patch_size=8,
+            ),
+            head=dict(type='VisionTransformerClsHead', num_classes=7, in_channels=32),
+        )
+        model = taught(
+            tmp_path, [dict(type='luminet_mm.RKDLoss')], classifier(), teacher
+        )
+        assert step(model, image_batch())['loss_0'] > 0
+
+    def test_rows_still_need_one_family(self, tmp_path):
+        model = taught(
+            tmp_path,
+            [dict(PKD, layers=[('neck[1]', 'neck[0]')]), KD],
+            faster_rcnn(),
+            retinanet(),
+        )
+        with pytest.raises(ValueError, match='cannot teach a FasterRCNN'):
+            model.build_teachers()
+
+
+def test_losses_of_maps_of_other_packages(tmp_path):
+    loss = dict(
+        type='mmrazor.ChannelWiseDivergence',
+        tau=1.0,
+        loss_weight=5.0,
+        layers=[('neck', 'neck')],
+    )
+    own = dict(type='luminet_mm.CWDLoss', loss_weight=5.0)
+    model = taught(tmp_path, [loss, own], faster_rcnn(), accelerate_teacher=True)
+    values = step(model, detection_batch())
+    torch.testing.assert_close(values['loss_0'], values['loss_1'])
+
+
+def test_checkpoint_is_the_students_with_connectors_beside_it(tmp_path):
+    model = taught(tmp_path, [FITNET], classifier(), wide())
+    state = model.state_dict()
+    extra = {name for name in state if name.startswith('distill_losses.')}
+    assert extra and all(name.startswith('distill_losses.loss_0.') for name in extra)
+    plain = build(classifier())
+    assert set(state) - extra == set(plain.state_dict())
+    torch.save(dict(state_dict=state), tmp_path / 'student.pth')
+    load_checkpoint(plain, str(tmp_path / 'student.pth'))
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, state[name]), name
+
+
+def run(tmp_path, name, losses, model=None, **overrides):
+    ckpt = save_weights(wide(), tmp_path / 'teacher.pth', seed=1)
+    losses = {f'loss_{i}': loss for i, loss in enumerate(losses)}
+    model = merged(distilled(classifier(), wide(), ckpt), model or {})
+    model['distill_losses'] = losses
+    runner = Runner.from_cfg(
+        classification_run(model, tmp_path, tmp_path / name, **overrides)
+    )
+    runner.train()
+    return runner
+
+
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    straight = run(tmp_path, 'straight', [FITNET]).model.state_dict()
+    run(tmp_path, 'parts', [FITNET], train_cfg=dict(max_epochs=1))
+    resumed = run(tmp_path, 'parts', [FITNET], resume=True).model.state_dict()
+    assert any(name.startswith('distill_losses.') for name in straight)
+    for name, value in straight.items():
+        assert torch.equal(value, resumed[name]), name
+
+
+def test_resuming_puts_the_memory_of_crd_back(tmp_path):
+    crd = dict(type='luminet_mm.CRDLoss', num_samples=16, num_negatives=8)
+    first = run(tmp_path, 'run', [crd], train_cfg=dict(max_epochs=1))
+    kept = copy.deepcopy(first.model.distill_losses.state_dict())
+    assert any(value.shape == (16, 128) for value in kept.values())
+    runner = Runner.from_cfg(copy.deepcopy(first.cfg))
+    runner.model.init_weights()
+    runner.resume(str(tmp_path / 'run' / 'epoch_1.pth'))
+    for name, value in runner.model.distill_losses.state_dict().items():
+        assert torch.equal(value, kept[name]), name
+
+
+def test_connectors_are_trained(tmp_path):
+    model = run(tmp_path, 'run', [FITNET]).model
+    fresh = taught(tmp_path, [FITNET], classifier(), wide())
+    for (name, after), before in zip(
+        model.distill_losses.named_parameters(), fresh.distill_losses.parameters()
+    ):
+        assert after.shape == before.shape and not torch.equal(after, before), name
+
+
+def test_first_weights_of_the_student_are_its_own(tmp_path):
+    """Whatever connectors it has."""
+    states = []
+    for losses in ([FITNET], [KD]):
+        torch.manual_seed(0)
+        model = taught(tmp_path, losses, classifier(), wide(num_classes=5))
+        torch.manual_seed(0)
+        model.student.init_weights()
+        states.append((model.student.state_dict(), torch.rand(1)))
+    assert torch.equal(states[0][1], states[1][1])
+    for name, value in states[0][0].items():
+        assert torch.equal(value, states[1][0][name]), name
+
+
+def test_weights_ahead_of_init_are_not_touched_by_the_teachers(tmp_path):
+    """Building a distiller draws as many numbers with connectors as without."""
+    ckpt = save_weights(wide(), tmp_path / 'teacher.pth')
+    drawn = []
+    for loss in (FITNET, KD):
+        torch.manual_seed(0)
+        distiller(classifier(), wide(), ckpt, distill_losses=dict(loss_x=loss))
+        drawn.append(torch.rand(3))
+    assert torch.equal(*drawn)
+
+
+def test_half_precision(tmp_path):
+    model = taught(tmp_path, [FITNET, AT], classifier(), wide())
+    data = model.data_preprocessor(image_batch(), True)
+    plain = model.loss(**data)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        half = model.loss(**data)
+    for name in ('loss_0', 'loss_1'):
+        assert half[name].dtype == torch.float32
+        torch.testing.assert_close(half[name], plain[name], rtol=0.05, atol=1e-3)
+
+
+def test_ema_copies_student_and_connectors_alone(tmp_path):
+    model = taught(tmp_path, [FITNET], classifier(), wide())
+    step(model, image_batch())
+    ema = ExponentialMovingAverage(model, momentum=0.5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    ema.update_parameters(model)  # the first one copies
+    assert ema.module.teachers[0] is model.teachers[0]
+    for name, value in ema.module.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name]), name
+    assert step(ema.module, image_batch())['loss_0'].isfinite()
+
+
+class TestGradientCheckpointing:
+    def model(self, tmp_path, place, with_cp):
+        layers = [(place, place)]
+        student = classifier(backbone=dict(with_cp=with_cp))
+        model = taught(tmp_path, [dict(AT, layers=layers)], student, classifier())
+        torch.manual_seed(3)
+        model.init_weights()
+        return model
+
+    @pytest.mark.parametrize('place', ['stages', 'preactivations'])
+    def test_gradient_is_that_without(self, place, tmp_path):
+        grads = []
+        for with_cp in (False, True):
+            model = self.model(tmp_path, place, with_cp)
+            step(model, image_batch())['loss_0'].backward()
+            grads.append([p.grad for p in model.student.backbone.parameters()])
+        assert all(grad is not None for grad in grads[0])
+        assert sum(grad.any() for grad in grads[0]) > 20
+        for left, right in zip(*grads):
+            torch.testing.assert_close(left, right)
+
+    def test_inside_of_a_block_is_refused(self, tmp_path):
+        model = self.model(tmp_path, 'backbone.layer2.0.conv1', True)
+        with pytest.raises(ValueError, match='no gradient.*with_cp'):
+            step(model, image_batch())
+
+
+class TestEnd:
+    def test_stop(self, tmp_path):
+        """The teacher is not asked any more, and the student trains on."""
+        model = taught(tmp_path, [FITNET, KD], classifier(), wide(), stop_epoch=2)
+        hub = MessageHub.get_current_instance()
+        hub.update_info('epoch', 1)
+        assert step(model, image_batch())['loss_0'] > 0
+        hub.update_info('epoch', 2)
+        model.teachers[0].predict = None
+        losses = step(model, image_batch())
+        assert set(losses) == {'loss_cls', 'loss_0'}
+        assert losses['loss_0'] == 0
+        sum(losses.values()).backward()
+        assert all(p.grad is not None for p in model.parameters())
+
+    def test_stop_iter(self, tmp_path):
+        model = taught(tmp_path, [KD], stop_iter=5)
+        hub = MessageHub.get_current_instance()
+        for done, over in ((0, False), (4, False), (5, True), (6, True)):
+            hub.update_info('iter', done)
+            assert model.is_over == over
+            assert ('loss_0' in step(model, image_batch())) != over
+
+    def test_warmup(self, tmp_path):
+        model = taught(tmp_path, [FITNET], classifier(), wide(), warmup=4)
+        hub = MessageHub.get_current_instance()
+        values = []
+        for epoch in (0, 3, 9):
+            hub.update_info('epoch', epoch)
+            values.append(step(model.eval(), image_batch())['loss_0'])
+        torch.testing.assert_close(4 * values[0], values[1])
+        torch.testing.assert_close(values[1], values[2])
+
+
+def test_testing_needs_no_weights_of_the_teacher(tmp_path):
+    model = distiller(
+        classifier(), wide(), 'nowhere.pth', distill_losses=dict(loss_x=FITNET)
+    )
+    predictions = model.test_step(image_batch())
+    assert len(predictions) == 8 and not model.teachers
+
+
+def test_pictures_of_features_alone_show_detections(tmp_path, caplog):
+    coco = tmp_path / 'run'
+    teacher = save_weights(faster_rcnn(), tmp_path / 'teacher.pth')
+    model = distilled(faster_rcnn(), faster_rcnn(), teacher)
+    model['distill_losses'] = dict(loss_pkd=PKD)
+    hook = dict(type='luminet_mm.DistillVisualizationHook', score_thr=0.0)
+    cfg = detection_run(
+        model, tmp_path, coco, train_cfg=dict(max_epochs=1), custom_hooks=[hook]
+    )
+    Runner.from_cfg(cfg).train()
+    drawn = {path.name.split('_')[0] for path in coco.rglob('vis_image/*.png')}
+    assert drawn == {'detections'}
