@@ -17,5 +17,9 @@ class Example(NamedTuple):
 EXAMPLES: Dict[str, Example] = {
     'ATLoss': Example({}, [(4, 8, 8), (6, 4, 4)], [(8, 8, 8), (12, 2, 2)]),
     'FitNetLoss': Example({}, [(4, 8, 8)], [(6, 8, 8)]),
+    'OFDLoss': Example({}, [(4, 4, 4), (6, 2, 2)], [(8, 4, 4), (12, 2, 2)]),
     'RKDLoss': Example({}, [(6,)], [(10,)]),
+    'ReviewKDLoss': Example(
+        {}, [(4, 8, 8), (6, 4, 4), (6,)], [(8, 8, 8), (12, 2, 2), (12,)]
+    ),
 }
