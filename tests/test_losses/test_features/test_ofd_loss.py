@@ -118,6 +118,13 @@ def test_extra_parameters_of_resnet32x4_to_resnet8x4():
     assert sum(p.numel() for p in loss.parameters()) == 86_912
 
 
+def test_first_weights_have_the_published_deviation():
+    loss = OFDLoss()
+    loss.connect([(1, 64, 2, 2)], [(1, 256, 2, 2)])
+    deviation = loss.connectors[0][0].weight.std().item()
+    assert deviation == pytest.approx(math.sqrt(2 / 256), rel=0.05)
+
+
 @pytest.mark.parametrize(
     'norm',
     [None, nn.BatchNorm2d(4, affine=False), nn.GroupNorm(2, 4), nn.BatchNorm2d(8)],
