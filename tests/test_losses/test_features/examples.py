@@ -28,8 +28,12 @@ def indexed(batch: int) -> dict:
 EXAMPLES: Dict[str, Example] = {
     'ATLoss': Example({}, [(4, 8, 8), (6, 4, 4)], [(8, 8, 8), (12, 2, 2)]),
     'FitNetLoss': Example({}, [(4, 8, 8)], [(6, 8, 8)]),
+    'OFDLoss': Example({}, [(4, 4, 4), (6, 2, 2)], [(8, 4, 4), (12, 2, 2)]),
     'RKDLoss': Example({}, [(6,)], [(10,)]),
     'CWDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(4, 5, 4), (3, 3, 2)]),
     'PKDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(3, 5, 4), (3, 3, 2)]),
     'CRDLoss': Example(dict(num_samples=12, num_negatives=8), [(6,)], [(10,)], indexed),
+    'ReviewKDLoss': Example(
+        {}, [(4, 8, 8), (6, 4, 4), (6,)], [(8, 8, 8), (12, 2, 2), (12,)]
+    ),
 }

@@ -87,6 +87,11 @@ def test_does_not_depend_on_the_maps_scale():
     torch.testing.assert_close(at_loss(1e4 * a, b), at_loss(a, 1e-3 * b))
 
 
+def test_squares_beyond_half_precision():
+    a, b = torch.randn(2, 2, 3, 4, 4).mul(1000).half()
+    torch.testing.assert_close(at_loss(a, b), at_loss(a.float(), b.float()))
+
+
 def test_channels_last_maps():
     a, b = torch.randn(2, 2, 3, 4, 5)
     last = a.to(memory_format=torch.channels_last)

@@ -27,6 +27,7 @@ def build(name, dtype=torch.float32, **settings):
         [(1, *shape) for shape in example.shapes_S],
         [(1, *shape) for shape in example.shapes_T],
     )
+    loss.read_norms([torch.nn.BatchNorm2d(shape[0]) for shape in example.shapes_T])
     loss.to(dtype)
     feats_S, feats_T = (
         [torch.randn(BATCH, *shape, dtype=dtype) for shape in shapes]
