@@ -1,7 +1,7 @@
 from .box_loss import BoxLoss
 from .dist_loss import DISTLoss
 from .dkd_loss import DKDLoss
-from .features import CWDLoss, PKDLoss, cwd_loss, pkd_loss
+from .features import CWDLoss, FGFILoss, PKDLoss, cwd_loss, fgfi_loss, pkd_loss
 from .kd_loss import KDLoss
 from .logit_loss import LogitLoss
 from .logit_standardization_loss import LogitStandardizationLoss
@@ -27,6 +27,7 @@ __all__ = [
     'CWDLoss',
     'DISTLoss',
     'DKDLoss',
+    'FGFILoss',
     'KDLoss',
     'LogitLoss',
     'LogitStandardizationLoss',
@@ -37,6 +38,7 @@ __all__ = [
     'cwd_loss',
     'dist_loss',
     'dkd_loss',
+    'fgfi_loss',
     'kd_loss',
     'kl_divergence',
     'logit_standardization_loss',

@@ -1,6 +1,16 @@
 from .cwd_loss import CWDLoss, cwd_loss
 from .feature_loss import FeatureLoss
+from .fgfi_loss import FGFILoss, fgfi_loss
 from .map_loss import MapLoss
 from .pkd_loss import PKDLoss, pkd_loss
 
-__all__ = ['CWDLoss', 'FeatureLoss', 'MapLoss', 'PKDLoss', 'cwd_loss', 'pkd_loss']
+__all__ = [
+    'CWDLoss',
+    'FGFILoss',
+    'FeatureLoss',
+    'MapLoss',
+    'PKDLoss',
+    'cwd_loss',
+    'fgfi_loss',
+    'pkd_loss',
+]

@@ -6,6 +6,10 @@ makes the rest that the loss needs, for a batch of B.
 
 from typing import Any, Callable, Dict, List, NamedTuple
 
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+
 
 class Example(NamedTuple):
     settings: Dict[str, Any]
@@ -14,7 +18,34 @@ class Example(NamedTuple):
     context: Callable[[int], dict] = lambda batch: {}
 
 
+def data_samples(*boxes, size=(20, 16)):
+    """Data samples of mmdet: boxes of each image, and the size of the batch."""
+    samples = []
+    for image_boxes in boxes:
+        sample = DetDataSample(metainfo=dict(batch_input_shape=size))
+        image_boxes = torch.tensor(image_boxes, dtype=torch.float32).view(-1, 4)
+        sample.gt_instances = InstanceData(bboxes=image_boxes)
+        samples.append(sample)
+    return samples
+
+
+def boxes(batch: int) -> dict:
+    """A small and a large object in the first image, none in the others."""
+    found = [[[2, 3, 7, 9], [0, 1, 15, 19]]] + [[]] * (batch - 1)
+    return dict(data_samples=data_samples(*found))
+
+
 EXAMPLES: Dict[str, Example] = {
     'CWDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(4, 5, 4), (3, 3, 2)]),
+    'FGFILoss': Example(
+        dict(
+            anchor_generator=dict(
+                type='AnchorGenerator', scales=[2], ratios=[0.5, 1, 2], strides=[4, 8]
+            )
+        ),
+        [(3, 5, 4), (4, 3, 2)],
+        [(4, 5, 4), (4, 3, 2)],
+        boxes,
+    ),
     'PKDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(3, 5, 4), (3, 3, 2)]),
 }
