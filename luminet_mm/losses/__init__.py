@@ -1,7 +1,16 @@
 from .box_loss import BoxLoss
 from .dist_loss import DISTLoss
 from .dkd_loss import DKDLoss
-from .features import CWDLoss, FGFILoss, PKDLoss, cwd_loss, fgfi_loss, pkd_loss
+from .features import (
+    CWDLoss,
+    FGDLoss,
+    FGFILoss,
+    PKDLoss,
+    cwd_loss,
+    fgd_loss,
+    fgfi_loss,
+    pkd_loss,
+)
 from .kd_loss import KDLoss
 from .logit_loss import LogitLoss
 from .logit_standardization_loss import LogitStandardizationLoss
@@ -27,6 +36,7 @@ __all__ = [
     'CWDLoss',
     'DISTLoss',
     'DKDLoss',
+    'FGDLoss',
     'FGFILoss',
     'KDLoss',
     'LogitLoss',
@@ -38,6 +48,7 @@ __all__ = [
     'cwd_loss',
     'dist_loss',
     'dkd_loss',
+    'fgd_loss',
     'fgfi_loss',
     'kd_loss',
     'kl_divergence',

@@ -1,16 +1,19 @@
 from .cwd_loss import CWDLoss, cwd_loss
 from .feature_loss import FeatureLoss
+from .fgd_loss import FGDLoss, fgd_loss
 from .fgfi_loss import FGFILoss, fgfi_loss
 from .map_loss import MapLoss
 from .pkd_loss import PKDLoss, pkd_loss
 
 __all__ = [
     'CWDLoss',
+    'FGDLoss',
     'FGFILoss',
     'FeatureLoss',
     'MapLoss',
     'PKDLoss',
     'cwd_loss',
+    'fgd_loss',
     'fgfi_loss',
     'pkd_loss',
 ]

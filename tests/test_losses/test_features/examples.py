@@ -37,6 +37,7 @@ def boxes(batch: int) -> dict:
 
 EXAMPLES: Dict[str, Example] = {
     'CWDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(4, 5, 4), (3, 3, 2)]),
+    'FGDLoss': Example({}, [(3, 5, 4), (4, 3, 2)], [(4, 5, 4), (4, 3, 2)], boxes),
     'FGFILoss': Example(
         dict(
             anchor_generator=dict(
