@@ -5,10 +5,12 @@ from .features import (
     CWDLoss,
     FGDLoss,
     FGFILoss,
+    MGDLoss,
     PKDLoss,
     cwd_loss,
     fgd_loss,
     fgfi_loss,
+    mgd_loss,
     pkd_loss,
 )
 from .kd_loss import KDLoss
@@ -42,6 +44,7 @@ __all__ = [
     'LogitLoss',
     'LogitStandardizationLoss',
     'LuminetLoss',
+    'MGDLoss',
     'MultiLevelLoss',
     'PKDLoss',
     'box_loss',
@@ -54,6 +57,7 @@ __all__ = [
     'kl_divergence',
     'logit_standardization_loss',
     'luminet_loss',
+    'mgd_loss',
     'multi_level_loss',
     'perception',
     'pkd_loss',

@@ -3,6 +3,7 @@ from .feature_loss import FeatureLoss
 from .fgd_loss import FGDLoss, fgd_loss
 from .fgfi_loss import FGFILoss, fgfi_loss
 from .map_loss import MapLoss
+from .mgd_loss import MGDLoss, mgd_loss
 from .pkd_loss import PKDLoss, pkd_loss
 
 __all__ = [
@@ -10,10 +11,12 @@ __all__ = [
     'FGDLoss',
     'FGFILoss',
     'FeatureLoss',
+    'MGDLoss',
     'MapLoss',
     'PKDLoss',
     'cwd_loss',
     'fgd_loss',
     'fgfi_loss',
+    'mgd_loss',
     'pkd_loss',
 ]
