@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ...checks import check_number, key_of
 from ...registry import MODELS
+from ..functional import widen
 from .feature_loss import Layers
 from .ground_truth import boxes_of, input_size
 from .map_loss import MapLoss
@@ -45,6 +46,7 @@ def fgd_loss(
     Returns:
         Tensor: A scalar.
     """
+    feat_S, feat_T = widen(feat_S), widen(feat_T)
     positions_S, channels_S = attention(feat_S, tau)
     positions_T, channels_T = attention(feat_T, tau)
     weight = (alpha * foreground + beta * background) * positions_T

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from ...checks import check_type, key_of
 from ...registry import MODELS
+from ..functional import widen
 from .feature_loss import Layers
 from .ground_truth import boxes_of, input_size
 from .map_loss import MapLoss
@@ -32,7 +33,7 @@ def fgfi_loss(
     """
     count = sum(mask.sum() for mask in masks).clamp(min=1)
     errors = (
-        ((feat_S - feat_T).square() * mask[:, None]).sum()
+        ((widen(feat_S) - widen(feat_T)).square() * mask[:, None]).sum()
         for feat_S, feat_T, mask in zip(feats_S, feats_T, masks)
     )
     return sum(errors) / (2 * count)

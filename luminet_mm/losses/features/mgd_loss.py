@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from ...checks import check_number, key_of
 from ...registry import MODELS
+from ..functional import widen
 from .feature_loss import Layers
 from .map_loss import MapLoss
 
@@ -24,7 +25,7 @@ def mgd_loss(feat_S: Tensor, feat_T: Tensor) -> Tensor:
     Returns:
         Tensor: A scalar.
     """
-    return (feat_T - feat_S).square().sum() / len(feat_S)
+    return (widen(feat_T) - widen(feat_S)).square().sum() / len(feat_S)
 
 
 def hide_positions(feat: Tensor, ratio: float) -> Tensor:

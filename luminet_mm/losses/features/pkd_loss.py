@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from ...checks import check_number, key_of
 from ...registry import MODELS
+from ..functional import widen
 from .feature_loss import Layers
 from .map_loss import MapLoss
 
@@ -31,6 +32,7 @@ def pkd_loss(feat_S: Tensor, feat_T: Tensor, eps: float = 1e-6) -> Tensor:
 
 
 def _standardized(feat: Tensor, eps: float) -> Tensor:
+    feat = widen(feat)
     if feat.numel() == feat.shape[1]:  # one value a channel, which PyTorch refuses
         return feat - feat
     return F.batch_norm(feat, None, None, training=True, eps=eps)
