@@ -2,16 +2,24 @@ from .box_loss import BoxLoss
 from .dist_loss import DISTLoss
 from .dkd_loss import DKDLoss
 from .features import (
+    ATLoss,
+    CRDLoss,
     CWDLoss,
+    FeatureLoss,
     FGDLoss,
     FGFILoss,
+    FitNetLoss,
     MGDLoss,
     PKDLoss,
+    RKDLoss,
+    at_loss,
     cwd_loss,
     fgd_loss,
     fgfi_loss,
+    fitnet_loss,
     mgd_loss,
     pkd_loss,
+    rkd_loss,
 )
 from .kd_loss import KDLoss
 from .logit_loss import LogitLoss
@@ -34,12 +42,16 @@ from .functional import (  # isort: skip
 )
 
 __all__ = [
+    'ATLoss',
     'BoxLoss',
+    'CRDLoss',
     'CWDLoss',
     'DISTLoss',
     'DKDLoss',
     'FGDLoss',
     'FGFILoss',
+    'FeatureLoss',
+    'FitNetLoss',
     'KDLoss',
     'LogitLoss',
     'LogitStandardizationLoss',
@@ -47,12 +59,15 @@ __all__ = [
     'MGDLoss',
     'MultiLevelLoss',
     'PKDLoss',
+    'RKDLoss',
+    'at_loss',
     'box_loss',
     'cwd_loss',
     'dist_loss',
     'dkd_loss',
     'fgd_loss',
     'fgfi_loss',
+    'fitnet_loss',
     'kd_loss',
     'kl_divergence',
     'logit_standardization_loss',
@@ -61,5 +76,6 @@ __all__ = [
     'multi_level_loss',
     'perception',
     'pkd_loss',
+    'rkd_loss',
     'standardize',
 ]

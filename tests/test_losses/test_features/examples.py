@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, NamedTuple
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
+from mmpretrain.structures import DataSample
 
 
 class Example(NamedTuple):
@@ -35,7 +36,17 @@ def boxes(batch: int) -> dict:
     return dict(data_samples=data_samples(*found))
 
 
+def indexed(batch: int) -> dict:
+    """Class and place in the data set of each image."""
+    return dict(
+        gt_labels=torch.arange(batch) % 3,
+        data_samples=[DataSample(metainfo=dict(sample_idx=i)) for i in range(batch)],
+    )
+
+
 EXAMPLES: Dict[str, Example] = {
+    'ATLoss': Example({}, [(4, 8, 8), (6, 4, 4)], [(8, 8, 8), (12, 2, 2)]),
+    'CRDLoss': Example(dict(num_samples=12, num_negatives=8), [(6,)], [(10,)], indexed),
     'CWDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(4, 5, 4), (3, 3, 2)]),
     'FGDLoss': Example({}, [(3, 5, 4), (4, 3, 2)], [(4, 5, 4), (4, 3, 2)], boxes),
     'FGFILoss': Example(
@@ -48,6 +59,8 @@ EXAMPLES: Dict[str, Example] = {
         [(4, 5, 4), (4, 3, 2)],
         boxes,
     ),
+    'FitNetLoss': Example({}, [(4, 8, 8)], [(6, 8, 8)]),
     'MGDLoss': Example({}, [(3, 5, 4), (4, 3, 2)], [(4, 5, 4), (4, 3, 2)]),
     'PKDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(3, 5, 4), (3, 3, 2)]),
+    'RKDLoss': Example({}, [(6,)], [(10,)]),
 }
