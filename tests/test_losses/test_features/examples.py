@@ -7,6 +7,8 @@ makes the rest that the loss needs, for a batch of B.
 from typing import Any, Callable, Dict, List, NamedTuple
 
 import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
 from mmpretrain.structures import DataSample
 
 
@@ -15,6 +17,23 @@ class Example(NamedTuple):
     shapes_S: List[tuple]  # without the axis of the batch
     shapes_T: List[tuple]
     context: Callable[[int], dict] = lambda batch: {}
+
+
+def data_samples(*boxes, size=(20, 16)):
+    """Data samples of mmdet: boxes of each image, and the size of the batch."""
+    samples = []
+    for image_boxes in boxes:
+        sample = DetDataSample(metainfo=dict(batch_input_shape=size))
+        image_boxes = torch.tensor(image_boxes, dtype=torch.float32).view(-1, 4)
+        sample.gt_instances = InstanceData(bboxes=image_boxes)
+        samples.append(sample)
+    return samples
+
+
+def boxes(batch: int) -> dict:
+    """A small and a large object in the first image, none in the others."""
+    found = [[[2, 3, 7, 9], [0, 1, 15, 19]]] + [[]] * (batch - 1)
+    return dict(data_samples=data_samples(*found))
 
 
 def indexed(batch: int) -> dict:
@@ -36,4 +55,21 @@ EXAMPLES: Dict[str, Example] = {
     'ReviewKDLoss': Example(
         {}, [(4, 8, 8), (6, 4, 4), (6,)], [(8, 8, 8), (12, 2, 2), (12,)]
     ),
+    'CRDLoss': Example(dict(num_samples=12, num_negatives=8), [(6,)], [(10,)], indexed),
+    'CWDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(4, 5, 4), (3, 3, 2)]),
+    'FGDLoss': Example({}, [(3, 5, 4), (4, 3, 2)], [(4, 5, 4), (4, 3, 2)], boxes),
+    'FGFILoss': Example(
+        dict(
+            anchor_generator=dict(
+                type='AnchorGenerator', scales=[2], ratios=[0.5, 1, 2], strides=[4, 8]
+            )
+        ),
+        [(3, 5, 4), (4, 3, 2)],
+        [(4, 5, 4), (4, 3, 2)],
+        boxes,
+    ),
+    'FitNetLoss': Example({}, [(4, 8, 8)], [(6, 8, 8)]),
+    'MGDLoss': Example({}, [(3, 5, 4), (4, 3, 2)], [(4, 5, 4), (4, 3, 2)]),
+    'PKDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(3, 5, 4), (3, 3, 2)]),
+    'RKDLoss': Example({}, [(6,)], [(10,)]),
 }

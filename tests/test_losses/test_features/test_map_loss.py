@@ -5,7 +5,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from luminet_mm.losses import CWDLoss
+from luminet_mm.losses import (
+    CWDLoss,
+    cwd_loss,
+    fgd_loss,
+    fgfi_loss,
+    mgd_loss,
+    pkd_loss,
+)
 from luminet_mm.losses.features.map_loss import resize_to_larger
 
 
@@ -42,3 +49,23 @@ def test_smaller_map_is_interpolated_to_the_larger():
         assert resized[1 - index] is large
     wide, high = resize_to_larger(torch.rand(1, 1, 2, 3), torch.rand(1, 1, 3, 2))
     assert wide.shape == high.shape == (1, 1, 3, 3)
+
+
+MASK = torch.ones(2, 4, 4)
+
+
+@pytest.mark.parametrize(
+    'function',
+    [
+        cwd_loss,
+        lambda s, t: fgd_loss(s, t, MASK, MASK),
+        lambda s, t: fgfi_loss([s], [t], [MASK]),
+        mgd_loss,
+        pkd_loss,
+    ],
+)
+def test_functions_compute_in_float32(function):
+    feats = 100 * torch.randn(2, 2, 3, 4, 4).half()  # its squares overflow
+    loss = function(*feats)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, function(*feats.float()))
