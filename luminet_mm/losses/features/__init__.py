@@ -1,6 +1,7 @@
 from .at_loss import ATLoss, at_loss
 from .crd_loss import CRDLoss
 from .cwd_loss import CWDLoss, cwd_loss
+from .fcfd_loss import FCFDLoss
 from .feature_loss import FeatureLoss
 from .fitnet_loss import FitNetLoss, fitnet_loss
 from .map_loss import MapLoss
@@ -11,6 +12,7 @@ __all__ = [
     'ATLoss',
     'CRDLoss',
     'CWDLoss',
+    'FCFDLoss',
     'FeatureLoss',
     'FitNetLoss',
     'MapLoss',
