@@ -1,6 +1,7 @@
 from .at_loss import ATLoss, at_loss
 from .crd_loss import CRDLoss
 from .cwd_loss import CWDLoss, cwd_loss
+from .fcfd_loss import FCFDLoss
 from .feature_loss import FeatureLoss
 from .fgd_loss import FGDLoss, fgd_loss
 from .fgfi_loss import FGFILoss, fgfi_loss
@@ -17,6 +18,7 @@ __all__ = [
     'ATLoss',
     'CRDLoss',
     'CWDLoss',
+    'FCFDLoss',
     'FGDLoss',
     'FGFILoss',
     'FeatureLoss',

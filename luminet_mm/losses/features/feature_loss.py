@@ -37,9 +37,9 @@ class FeatureLoss(nn.Module, metaclass=ABCMeta):
             - 'gt_labels': class index of each image, shape (B,), or None where labels
               are soft;
             - 'data_samples': the batch's data samples, list of B;
-            - 'rests': two callables, of student and teacher, that run the rest of the
-              model: ``rest(index, feature)`` gives the logits (B, C) that follow from
-              the features of stage ``index`` of 'stages'.
+            - 'rests': what follows the compared stages in student and teacher, two
+              :class:`luminet_mm.distillers.rest.Rest`: ``rest(index, feature)`` gives
+              the logits (B, C) that follow from the features of stage ``index``.
     """
 
     default_layers: Tuple[Tuple[str, str], ...] = ()

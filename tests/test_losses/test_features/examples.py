@@ -44,6 +44,24 @@ def indexed(batch: int) -> dict:
     )
 
 
+class MeanRest:
+    """Stands for the rest of a model, whose later maps show the mean of a feature."""
+
+    def __init__(self, shapes: List[tuple]) -> None:
+        self.shapes = shapes
+
+    def __call__(self, index: int, feature: torch.Tensor) -> torch.Tensor:
+        return feature.mean(dim=(2, 3))[:, :3]
+
+    def features(self, index: int, feature: torch.Tensor) -> List[torch.Tensor]:
+        mean = feature.mean(dim=(1, 2, 3), keepdim=True)
+        later = [mean.expand(-1, *shape) for shape in self.shapes[index + 1 :]]
+        return [*later, self(index, feature)]
+
+
+STAGES_S, STAGES_T = [(4, 8, 8), (6, 4, 4)], [(3, 8, 8), (5, 2, 2)]
+
+
 EXAMPLES: Dict[str, Example] = {
     'ATLoss': Example({}, [(4, 8, 8), (6, 4, 4)], [(8, 8, 8), (12, 2, 2)]),
     'FitNetLoss': Example({}, [(4, 8, 8)], [(6, 8, 8)]),
@@ -72,4 +90,10 @@ EXAMPLES: Dict[str, Example] = {
     'MGDLoss': Example({}, [(3, 5, 4), (4, 3, 2)], [(4, 5, 4), (4, 3, 2)]),
     'PKDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(3, 5, 4), (3, 3, 2)]),
     'RKDLoss': Example({}, [(6,)], [(10,)]),
+    'FCFDLoss': Example(
+        {},
+        STAGES_S,
+        STAGES_T,
+        lambda batch: dict(rests=(MeanRest(STAGES_S), MeanRest(STAGES_T))),
+    ),
 }
