@@ -6,7 +6,18 @@ import math
 from contextlib import contextmanager
 from contextvars import ContextVar
 from numbers import Integral, Real
-from typing import Any, Callable, Iterable, Iterator, Optional, Set, Tuple, Type, Union
+from typing import (
+    Any,
+    Callable,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Set,
+    Tuple,
+    Type,
+    Union,
+)
 
 # *args and **kwargs
 UNNAMED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -126,6 +137,30 @@ def check_choice(key: str, value: Any, known: Iterable[str]) -> None:
     if value not in known:
         hint = nearest(value, known)
         raise ValueError(f'{key}={value!r} must be one of {known}{hint}')
+
+
+def check_layers(key: str, layers: Any) -> List[Tuple[str, str]]:
+    """Check pairs of places in student and teacher.
+
+    Args:
+        key (str): Their config key.
+        layers (Any): What the config says.
+
+    Returns:
+        list[tuple[str, str]]: The pairs.
+
+    Raises:
+        TypeError, ValueError: If it is no list of at least one pair of texts.
+    """
+    wanted = "a list of pairs (student's, teacher's), e.g. [('neck', 'neck')]"
+    check_type(key, layers, (list, tuple), wanted)
+    for pair in layers:
+        check_type(key, pair, (list, tuple), wanted)
+        if len(pair) != 2 or not all(isinstance(name, str) for name in pair):
+            raise ValueError(f'{key}={layers!r} must be {wanted}')
+    if not layers:
+        raise ValueError(f'{key}={layers!r} must be {wanted}')
+    return [tuple(pair) for pair in layers]
 
 
 def check_names(key: str, given: Iterable[str], known: Iterable[str]) -> None:

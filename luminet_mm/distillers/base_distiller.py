@@ -1,7 +1,6 @@
-import inspect
 import logging
 from abc import ABCMeta, abstractmethod
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
@@ -12,19 +11,14 @@ from ..checks import (
     check_boolean,
     check_number,
     check_type,
-    nearest,
     place,
 )
-from ..registry import MODELS, SOURCES
-from .building import (
-    build_model,
-    find_class,
-    initial_weights,
-    name_of,
-    num_params,
-)
+from ..registry import SOURCES
+from .building import build_model, initial_weights, name_of, num_params
+from .distill_losses import build_loss, compared, compares_features, labels_for
 from .pixels import describe_pixels
-from .sources import Rows, Source, refusal
+from .sources import FeatureSource, Rows, Source, refusal
+from .taps import Taps
 
 STUDENT = 'student.'
 OWN_LOSS = 'loss_cls'  # of a classifier, by detectors' name
@@ -43,6 +37,9 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         distill_losses (dict[str, dict]): Named losses.
         warmup (int): Length of their warm-up. Defaults to 0.
         warmup_by_epoch (bool): Its unit. Defaults to True.
+        stop_epoch (int, optional): Epochs after which there is no distillation.
+            Defaults to None.
+        stop_iter (int, optional): The same in iterations. Defaults to None.
         source (dict, optional): Where logits come from. Defaults to None.
         data_preprocessor (dict, optional): The run's. Defaults to None.
         init_cfg (dict, optional): As in mmengine. Defaults to None.
@@ -58,12 +55,15 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         distill_losses: Dict[str, dict],
         warmup: int = 0,
         warmup_by_epoch: bool = True,
+        stop_epoch: Optional[int] = None,
+        stop_iter: Optional[int] = None,
         source: Optional[dict] = None,
         data_preprocessor: Optional[dict] = None,
         init_cfg: Optional[dict] = None,
     ) -> None:
         check_number('model.warmup', warmup, at_least=0, integer=True)
         check_boolean('model.warmup_by_epoch', warmup_by_epoch)
+        self._check_stop(stop_epoch, stop_iter, warmup, warmup_by_epoch)
         if data_preprocessor is not None:
             check_type('model.data_preprocessor', data_preprocessor, dict, 'a dict')
         built, pixels_from = build_model(
@@ -71,7 +71,6 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         )
         super().__init__(built.data_preprocessor, init_cfg)
         self.student = built
-        self.source = _build_source(source, built)
         check_type(
             'model.distill_losses',
             distill_losses,
@@ -80,24 +79,37 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         )
         self.distill_losses = nn.ModuleDict(
             {
-                name: _build_loss(name, cfg, distill_losses)
+                name: build_loss(name, cfg, distill_losses)
                 for name, cfg in distill_losses.items()
             }
         )
         if not self.distill_losses:
             raise ValueError('model.distill_losses is empty: name at least one loss')
-        for name, distill_loss in self.distill_losses.items():
-            if _compared(distill_loss) not in self.source.predictions:
+        of_rows = {
+            name: compared(loss)
+            for name, loss in self.distill_losses.items()
+            if not compares_features(loss)
+        }
+        # what nothing compares need not be there
+        features_alone = not of_rows and source is None
+        self.source = (
+            _feature_source(built) if features_alone else _build_source(source, built)
+        )
+        for name, prediction in of_rows.items():
+            if prediction not in self.source.predictions:
                 raise ValueError(
-                    f'model.distill_losses.{name}: {type(distill_loss).__name__} '
-                    f'compares {_compared(distill_loss)}, and a '
-                    f'{type(built).__name__} is compared by its '
+                    f'model.distill_losses.{name}: '
+                    f'{type(self.distill_losses[name]).__name__} compares {prediction}'
+                    f', and a {type(built).__name__} is compared by its '
                     f'{" and ".join(self.source.predictions)} only'
                 )
-        self.source.compared |= set(map(_compared, self.distill_losses.values()))
+        self.source.compared |= set(of_rows.values())
         self.source.check_model(built, 'model.student')
+        self.taps = Taps(self._places(0), built)
         self.warmup = warmup
         self.warmup_by_epoch = warmup_by_epoch
+        self.stop_epoch = stop_epoch
+        self.stop_iter = stop_iter
         self.student_name = name_of(student)
         self._pixels_from = pixels_from
         self._is_first = True
@@ -191,7 +203,8 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         if self._is_first:
             self._check_run()
         with self.source.observe(model, data_samples) as rows:
-            losses = model(inputs, data_samples, mode='loss')
+            with self.taps.observe(model) as rows.features:
+                losses = model(inputs, data_samples, mode='loss')
         if 'loss' in losses:  # a classifier's; mmengine logs the total by that name
             losses = {OWN_LOSS if k == 'loss' else k: v for k, v in losses.items()}
         clash = sorted(set(losses) & set(self.distill_losses))
@@ -203,13 +216,15 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         return losses, rows
 
     def _distill(self, rows: Rows, taught: Rows) -> Dict[str, Tensor]:
-        """The distillation losses of the student's rows and a teacher's."""
+        """The losses of the student's rows and a teacher's."""
         factor = self._warmup_factor()
         losses = {}
         for name, distill_loss in self.distill_losses.items():
-            compared = _compared(distill_loss)
-            preds_S, preds_T = getattr(rows, compared), getattr(taught, compared)
-            labels = _labels_for(name, distill_loss, rows.labels_of(compared))
+            if compares_features(distill_loss):
+                continue
+            prediction = compared(distill_loss)
+            preds_S, preds_T = getattr(rows, prediction), getattr(taught, prediction)
+            labels = labels_for(name, distill_loss, rows.labels_of(prediction))
             try:
                 losses[name] = factor * distill_loss(
                     preds_S, preds_T.detach(), **labels
@@ -219,7 +234,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
                     raise
                 raise ValueError(
                     f'model.distill_losses.{name}: {type(distill_loss).__name__} cannot'
-                    f' compare {compared} of the shapes {_shape(preds_S)} of the '
+                    f' compare {prediction} of the shapes {_shape(preds_S)} of the '
                     f'student and {_shape(preds_T)} of the teacher; it must take two '
                     f'matrices of rows. {type(error).__name__}: {error}'
                 ) from error
@@ -233,6 +248,43 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         counter = 'epoch' if self.warmup_by_epoch else 'iter'
         done = MessageHub.get_current_instance().get_info(counter, self.warmup)
         return min((done + 1) / self.warmup, 1.0)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has gone beyond ``stop_epoch`` or ``stop_iter``."""
+        hub = MessageHub.get_current_instance()
+        return any(
+            last is not None and hub.get_info(counter, 0) >= last
+            for counter, last in (('epoch', self.stop_epoch), ('iter', self.stop_iter))
+        )
+
+    def _places(self, side: int) -> List[Tuple[str, str]]:
+        """What the losses of features compare of the student, 0, or of the teacher, 1:
+        each place and its config key."""
+        return [
+            (pair[side], f'model.distill_losses.{name}.layers')
+            for name, loss in self.distill_losses.items()
+            if compares_features(loss)
+            for pair in loss.layers
+        ]
+
+    @staticmethod
+    def _check_stop(
+        stop_epoch: Optional[int],
+        stop_iter: Optional[int],
+        warmup: int,
+        warmup_by_epoch: bool,
+    ) -> None:
+        units = (('stop_epoch', stop_epoch, True), ('stop_iter', stop_iter, False))
+        for name, stop, by_epoch in units:
+            if stop is None:
+                continue
+            check_number(f'model.{name}', stop, at_least=1, integer=True)
+            if by_epoch == warmup_by_epoch and stop < warmup:
+                raise ValueError(
+                    f'model.{name}={stop} is before the end of model.warmup={warmup}, '
+                    'so the distillation losses would never reach their full weight'
+                )
 
     def _check_run(self) -> None:
         """Before the first iteration: what only the running loop knows."""
@@ -292,6 +344,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
             ('distilled', f'{self.source} ({type(self.source).__name__})'),
             *self.distill_losses.items(),
             ('warm-up', self._warmup_text()),
+            *self._stop_lines(),
             *parameters,
         ]
         width = max(len(key) for key, _ in lines)
@@ -306,6 +359,10 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
             return 'none'
         unit = 'epochs' if self.warmup_by_epoch else 'iterations'
         return f'linear over {self.warmup} {unit}'
+
+    def _stop_lines(self) -> List[Tuple[str, str]]:
+        units = (('epochs', self.stop_epoch), ('iterations', self.stop_iter))
+        return [('end', f'after {n} {unit}') for unit, n in units if n is not None]
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, local_metadata: dict, *args: Any
@@ -369,64 +426,14 @@ def _build_source(source: Optional[dict], student: BaseModel) -> Source:
     )
 
 
-def _build_loss(name: str, cfg: dict, names: Iterable[str]) -> nn.Module:
-    """One of the losses of these names."""
-    key = f'model.distill_losses.{name}'
-    check_type(key, cfg, dict, "a dict with the loss's type")
-    cfg = dict(cfg)
-    compares = cfg.pop('compares', None)
-    if 'loss' not in str(name):
+def _feature_source(student: BaseModel) -> Source:
+    if not FeatureSource.fits(student):
         raise ValueError(
-            f"{key}: the name must contain 'loss', or mmengine only logs its value and "
-            'does not train with it'
+            f'model.student is a {type(student).__name__}, whose features cannot be '
+            'extracted: it has no extract_feat'
         )
-    if '.' in name or name == 'loss':
-        raise ValueError(
-            f"{key}: take another name, without a dot; 'loss' is the total of all"
-        )
-    if 'type' not in cfg:
-        raise ValueError(f'{key} has no type{nearest(name, set(names) - {name})}')
-    cls = find_class(cfg, key)
-    check_arguments(key, cls, cfg)
-    with place(key):
-        loss = MODELS.build(cfg)
-    needed = [
-        parameter.name
-        for parameter in inspect.signature(loss.forward).parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.kind
-        in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    ]
-    if len(needed) < 2 or set(needed[2:]) - {'gt_labels'}:
-        raise ValueError(
-            f'{key}: {type(loss).__name__}.forward({", ".join(needed)}) cannot be '
-            'called; it must take the logits of student and teacher, and may take '
-            'gt_labels'
-        )
-    if compares is not None:
-        loss.compares = compares
-    return loss
+    return FeatureSource()
 
 
 def _shape(preds: Any) -> Any:
     return tuple(preds.shape) if isinstance(preds, Tensor) else type(preds).__name__
-
-
-def _compared(loss: nn.Module) -> str:
-    """The attribute of the rows that a loss compares."""
-    return getattr(loss, 'compares', 'logits')
-
-
-def _labels_for(name: str, loss: nn.Module, labels: Optional[Tensor]) -> dict:
-    """The labels as a keyword argument, if the loss has a parameter for them."""
-    parameter = inspect.signature(loss.forward).parameters.get('gt_labels')
-    if parameter is None:
-        return {}
-    if labels is None and parameter.default is parameter.empty:
-        raise ValueError(
-            f'model.distill_losses.{name}: {type(loss).__name__} needs a class index '
-            'for each sample, but the student is given none: take another loss, or '
-            'remove batch_augments from model.student.data_preprocessor where mixup or '
-            'CutMix soften the labels'
-        )
-    return dict(gt_labels=labels)

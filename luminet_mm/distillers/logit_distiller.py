@@ -9,10 +9,13 @@ from torch import Tensor, nn
 from ..checks import check_arguments, check_boolean, check_type
 from ..registry import MODELS
 from .base_distiller import BaseDistiller
-from .building import check_told, num_params
+from .building import build_model, check_told, num_params
+from .distill_losses import compares_features
+from .features import compare, connect
 from .pixels import describe_pixels
 from .proof import is_proven, prove
 from .sources import Rows
+from .taps import Taps
 from .teacher import Teacher
 
 TEACHER = 'a dict with `cfg_path` or `type`, or a list of such dicts'
@@ -24,7 +27,8 @@ class LogitDistiller(BaseDistiller):
 
     The student's own ``loss`` runs untouched; a :class:`Source` observes
     the logits that it made, asks the teachers for the logits of the same rows,
-    and the named distillation losses are added to the student's.
+    and the named distillation losses are added to the student's. Losses of features
+    join them: taps see what named modules of both give in the same runs.
 
     Checkpoints hold the student alone, under its own names: they load, strictly,
     into the plain upstream model, and upstream's checkpoints load here. In
@@ -40,7 +44,12 @@ class LogitDistiller(BaseDistiller):
             student's and the teacher's logits, shape (N, C), and, if its ``forward``
             has a parameter ``gt_labels``, the labels of the rows. ``compares`` beside
             its ``type`` names another prediction of the source, see
-            :class:`TwoStageSource`.
+            :class:`TwoStageSource`. One that compares features, as
+            :class:`luminet_mm.losses.FeatureLoss`, is given those that its ``layers``
+            name, see :class:`Tap`; ``layers`` beside the ``type`` of another package's
+            loss of two maps does that for it. What it learns itself, its connectors,
+            is trained with the student and kept in checkpoints as
+            ``distill_losses.NAME.*``.
         teacher_ckpt (str | list[str], optional): Weights of the teacher, one
             for each, see :class:`Teacher`. Defaults to None, which takes the
             model zoo's weights of a teacher named by ``package::config.py``.
@@ -52,6 +61,9 @@ class LogitDistiller(BaseDistiller):
             to 0, none. The paper uses 20 epochs on CIFAR-100, 1 on ImageNet.
         warmup_by_epoch (bool): Whether ``warmup`` counts epochs or iterations.
             Defaults to True.
+        stop_epoch (int, optional): Epochs after which the student goes on without its
+            teachers, as recipes of detectors have it. Defaults to None, never.
+        stop_iter (int, optional): The same, counted in iterations. Defaults to None.
         source (dict, optional): Where logits come from, e.g.
             ``dict(type='TwoStageSource', teacher_stage=2)``. Defaults to None,
             which finds the family of the student.
@@ -89,12 +101,60 @@ class LogitDistiller(BaseDistiller):
         self._run_preprocessor = data_preprocessor
         self._teacher_cfgs = _pair_with_ckpts(teacher, teacher_ckpt)
         self.teachers: List[Teacher] = []
+        if self._feature_losses:
+            self._connect()
+
+    @property
+    def _feature_losses(self) -> Dict[str, nn.Module]:
+        losses = self.distill_losses.items()
+        return {name: loss for name, loss in losses if compares_features(loss)}
+
+    def _connect(self) -> None:
+        """Make the connectors, which need to know the features of both models.
+
+        The optimizer is built before the teacher is, so a teacher without weights is
+        asked for the shapes of its features, and forgotten.
+        """
+        if len(self._teacher_cfgs) > 1:
+            raise ValueError(
+                f'model.distill_losses.{next(iter(self._feature_losses))} compares '
+                f'features, and those of {len(self._teacher_cfgs)} teachers '
+                '(model.teacher) are not the same, so they cannot be averaged; name one'
+            )
+        # as of a teacher, see there: a student's first weights do not depend on this
+        with torch.random.fork_rng(devices=[]):
+            cfg, _ = self._teacher_cfgs[0]
+            teacher, _ = build_model(cfg, 'model.teacher', self._run_preprocessor)
+            taps = Taps(self._places(1), teacher)
+            connect(self._feature_losses, self.student, self.taps, teacher, taps)
 
     def loss(self, inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
         """See :meth:`BaseDistiller.loss`."""
+        if self.is_over:
+            return self._loss_alone(inputs, data_samples)
         losses, rows, taught = self._learn(inputs, data_samples)
-        losses = {**losses, **self._distill(rows, taught)}
+        losses.update(self._distill(rows, taught))
+        for name, loss in self._feature_losses.items():
+            teacher = self.teachers[0]
+            value = compare(
+                loss,
+                f'model.distill_losses.{name}',
+                (self.student, self.taps, rows),
+                (teacher.model, teacher.taps, taught),
+                data_samples,
+                self._is_first,
+            )
+            losses[name] = self._warmup_factor() * value
         self._is_first = False
+        return losses
+
+    def _loss_alone(self, inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
+        """The student's own losses, when distillation is over."""
+        losses, _ = self._observed_loss(self.student, inputs, data_samples)
+        for name, loss in self.distill_losses.items():
+            connectors = [each for each in loss.parameters() if each.requires_grad]
+            if connectors:  # DistributedDataParallel waits for their gradients
+                losses[name] = 0 * sum(each.sum() for each in connectors)
         return losses
 
     def _learn(
@@ -117,12 +177,14 @@ class LogitDistiller(BaseDistiller):
     def _prove_models(self, inputs: Tensor, data_samples: list) -> None:
         """Before the first iteration: models of a family that was never walked."""
         models = [('model.student', self.student, inputs)]
-        for teacher in self.teachers:
+        # of features a teacher is asked as anybody would
+        for teacher in self.teachers if self.source.predictions else ():
             pixels = teacher.prepare_inputs(inputs, data_samples)
             models.append(('model.teacher', teacher.model, pixels))
         for key, model, images in models:
             if not is_proven(self.source, model):
-                prove(self.source, model, key, images, data_samples)
+                taps = self.taps if model is self.student else None
+                prove(self.source, model, key, images, data_samples, taps)
 
     def _teach(self, inputs: Tensor, data_samples: list, rows: Rows) -> Rows:
         """What the teachers predict of the student's rows, averaged."""
@@ -156,6 +218,14 @@ class LogitDistiller(BaseDistiller):
                 self.accelerate_teacher,
                 self._run_preprocessor,
             )
+            teacher.taps = Taps(self._places(1), teacher.model)
+            for loss in self._feature_losses.values():
+                norms = [
+                    norm
+                    for _, name in loss.layers
+                    for norm in teacher.taps.taps[name].norms(teacher.model)
+                ]
+                loss.read_norms(norms)
             check_told(teacher.pixels_from, 'model.teacher', self.student)
             self._check_family(teacher.model, 'model.teacher', teacher.name)
             teachers.append(teacher.to(next(self.student.parameters())))
@@ -196,13 +266,20 @@ class LogitDistiller(BaseDistiller):
         ]
         frozen = sum(num_params(t.model, trained=False) for t in self.teachers)
         parameters = [
-            ('trained', f'{num_params(self) / 1e6:.2f} M parameters of the student'),
+            (
+                'trained',
+                f'{num_params(self.student) / 1e6:.2f} M parameters of the student',
+            ),
             (
                 'frozen',
                 f'{num_params(self, trained=False) / 1e6:.2f} M of the student, '
                 f'{frozen / 1e6:.2f} M of the teacher',
             ),
         ]
+        learnt = num_params(self.distill_losses)
+        if learnt:
+            text = f'{learnt / 1e6:.2f} M of connectors, which testing does not need'
+            parameters.insert(1, ('', text))
         return guides, parameters
 
     @torch.no_grad()
@@ -219,7 +296,12 @@ class LogitDistiller(BaseDistiller):
         Returns:
             tuple[Rows, Tensor]: The student's logits and their labels, and the
             teachers' logits, averaged, shape (N, C).
+
+        Raises:
+            ValueError: If features alone are compared.
         """
+        if 'logits' not in self.source.compared:
+            raise ValueError('model.distill_losses compare features alone, no logits')
         for sample in data_samples:
             if 'gt_score' in sample:  # one-hot; mixup would have made it a float
                 sample.set_gt_score(sample.gt_score.float())

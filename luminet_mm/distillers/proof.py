@@ -4,7 +4,7 @@ import copy
 import logging
 import os.path as osp
 from functools import lru_cache
-from typing import FrozenSet
+from typing import FrozenSet, Optional
 
 import torch
 from mmengine.logging import print_log
@@ -15,6 +15,7 @@ from ..compat import alone
 from ..rng import forked_rng
 from .building import copy_of
 from .sources import Source
+from .taps import Taps
 
 PROVEN = osp.join(osp.dirname(__file__), 'proven_families.txt')
 TOLERANCE = 1e-3  # of the largest prediction; GPUs may add up in another order
@@ -39,7 +40,12 @@ def is_proven(source: Source, model: BaseModel) -> bool:
 
 @torch.no_grad()
 def prove(
-    source: Source, model: BaseModel, key: str, inputs: Tensor, data_samples: list
+    source: Source,
+    model: BaseModel,
+    key: str,
+    inputs: Tensor,
+    data_samples: list,
+    taps: Optional[Taps] = None,
 ) -> None:
     """Show that a model that is its own teacher has nothing to learn.
 
@@ -55,14 +61,17 @@ def prove(
         inputs (Tensor): The batch as the model's preprocessor makes it, shape
             (B, 3, H, W).
         data_samples (list): Its data samples, with ground truth.
+        taps (Taps, optional): Of the model, whose features must be the same, too.
+            Defaults to None, none.
 
     Raises:
-        ValueError: If the predictions differ.
+        ValueError: If the predictions or the features differ.
     """
     unknown = (
         f'{key} ({source.family(model)}) is none of the models that were shown to be '
         'distilled right (docs/supported_models.md)'
     )
+    taps = taps or Taps((), model)
     source = source.for_one(key.split('.')[1])
     model = copy_of(model).train()  # some heads make other outputs in eval mode
     for module in model.modules():
@@ -72,8 +81,10 @@ def prove(
     try:
         with forked_rng(inputs.device), alone():
             with source.observe(model, samples) as rows:
-                model(inputs, samples, mode='loss')
-        taught = source.teach(model.eval(), inputs, rows)
+                with taps.observe(model, partly=True) as rows.features:
+                    model(inputs, samples, mode='loss')
+        with taps.observe(model.eval(), partly=True) as features:
+            taught = source.teach(model, inputs, rows)
     except Exception as error:  # of upstream's code, which the training may not meet
         _warn(f'{unknown}, and it cannot be tried: {type(error).__name__}: {error}')
         return
@@ -84,7 +95,18 @@ def prove(
                 f'{name}, so they cannot be compared; take another model, or write a '
                 'Source for it'
             )
-    _warn(f'{unknown}; as its own teacher it has nothing to learn, as it must be')
+    for name, feats in rows.features.items():
+        if name in features and not all(map(_close, feats, features[name])):
+            raise ValueError(
+                f'{key} is a {type(model).__name__}, which gives other features at '
+                f'{name!r} when it is trained than when it teaches, so as its own '
+                'teacher it would have something to learn; take another place'
+            )
+    shown = 'as its own teacher it has nothing to learn, as it must be'
+    if source.predictions:
+        _warn(f'{unknown}; {shown}')
+    else:
+        print_log(f'{key} ({source.family(model)}): {shown}', logger='current')
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, Iterable, List, Optional, Sequence, Tuple
 import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import print_log
-from mmengine.model import BaseDataPreprocessor
+from mmengine.model import BaseDataPreprocessor, BaseModel
 from mmengine.runner import autocast
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
@@ -17,6 +17,7 @@ from .acceleration import accelerate
 from .building import build_model, name_of
 from .pixels import PixelTranslator
 from .sources import Rows, Source
+from .taps import Taps
 
 TOLERANCE = 1e-4  # of an accelerated teacher's features, to the largest
 
@@ -40,6 +41,9 @@ class Teacher:
             to True.
         run_preprocessor (dict, optional): The run's, for a model whose config has
             none. Defaults to None.
+
+    Attributes:
+        taps (Taps): Whose features are seen when it predicts; none at first.
 
     Raises:
         ValueError: If the config or the weights cannot be found or read, or do
@@ -67,6 +71,7 @@ class Teacher:
         self._load(checkpoint)
         self.model.eval().requires_grad_(False)
         self._to_accelerate = accelerate
+        self.taps = Taps((), self.model)
         self.classes = _classes(checkpoint)
         self.pixels = PixelTranslator(preprocessor, self.model.data_preprocessor)
 
@@ -209,11 +214,11 @@ class Teacher:
         on_cpu = inputs.device.type == 'cpu'
         why = 'it then sees something else'
         with autocast(inputs.device.type, enabled=False):
+            plain = self._features(self.model, inputs)
             for for_cpu in (True, False) if on_cpu else (False,):
                 try:
                     model = accelerate(self.model, for_cpu)
-                    seen = model.extract_feat(inputs), self.model.extract_feat(inputs)
-                    if _close(*seen):
+                    if _close(self._features(model, inputs), plain):
                         self.model = model
                         return
                 except Exception as error:  # of code that was not made for it
@@ -223,6 +228,12 @@ class Teacher:
             f'folded into its convolutions: {why}',
             logger='current',
         )
+
+    def _features(self, model: BaseModel, inputs: Tensor) -> tuple:
+        """What a model extracts from a batch, and what its taps see meanwhile."""
+        with self.taps.observe(model, partly=True) as tapped:
+            feats = model.extract_feat(inputs)
+        return feats, tapped
 
     @torch.no_grad()
     def predict(
@@ -241,9 +252,13 @@ class Teacher:
             rows (Rows): What the source saw of the student.
 
         Returns:
-            Rows: Predictions of the same rows.
+            Rows: Predictions of the same rows, and the features of its taps.
         """
-        return source.teach(self.model, self.prepare_inputs(inputs, data_samples), rows)
+        inputs = self.prepare_inputs(inputs, data_samples)
+        with self.taps.observe(self.model) as features:
+            taught = source.teach(self.model, inputs, rows)
+        taught.features = features
+        return taught
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':
         # EMA copies the distiller; one teacher serves both

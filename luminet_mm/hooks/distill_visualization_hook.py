@@ -131,8 +131,9 @@ class DistillVisualizationHook(Hook):
         meta = runner.message_hub.get_info('dataset_meta') or {}
         with forked_rng(next(model.parameters()).device), alone():
             data = model.data_preprocessor(batch, False)
-            rows, preds_T = model.look(**data)
-            pictures = {}
+            pictures, preds_T = {}, ()
+            if 'logits' in model.source.compared:  # else there is no perception
+                rows, preds_T = model.look(**data)
             if len(preds_T):
                 unit = 'epoch' if self.by_epoch else 'iteration'
                 pictures['perception'] = draw_perceptions(

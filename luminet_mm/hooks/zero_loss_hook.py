@@ -64,6 +64,8 @@ class ZeroLossHook(Hook):
     ) -> None:
         """Add up what the step returned; look at the sums once an interval."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if getattr(model, 'is_over', False):
+            return  # as the config says
         for name in getattr(model, 'distill_losses', ()):
             if name in (outputs or ()):  # a wrapper may return less
                 size = torch.as_tensor(outputs[name]).detach().abs()

@@ -1,7 +1,7 @@
 from abc import ABCMeta, abstractmethod
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, FrozenSet, Optional, Tuple
+from dataclasses import dataclass, field
+from typing import Any, Dict, FrozenSet, List, Optional, Tuple
 
 import torch
 from mmengine.model import BaseModel
@@ -10,16 +10,24 @@ from torch import Tensor
 
 @dataclass
 class Rows:
-    """The logit matrix that a model makes in one step, and what its rows are.
+    """What is compared of one step of a model: rows, and features beside them.
+
+    Rows are predictions that a :class:`Source` finds, one for each sample of its kind:
+    images, RoIs, anchors. Features are what modules gave on the way to them, whole maps
+    of the batch; the distiller's taps (:mod:`luminet_mm.distillers.taps`) see them
+    while the source has the model run, whichever source that is.
 
     Attributes:
         logits (Tensor, optional): Logits, shape (N, C), the student's with gradient.
         labels (Tensor, optional): Class index of each row, shape (N,); None
             where the student was given no hard labels.
+        features (dict[str, list[Tensor]]): By the name of their tap, each of shape
+            (B, C, H, W) or (B, C), the student's with gradient.
     """
 
     logits: Optional[Tensor] = None
     labels: Optional[Tensor] = None
+    features: Dict[str, List[Tensor]] = field(default_factory=dict)
 
     def labels_of(self, prediction: str) -> Optional[Tensor]:
         """Labels of the rows of one of the source's predictions."""

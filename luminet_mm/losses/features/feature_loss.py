@@ -3,7 +3,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from torch import Tensor, nn
 
-from ...checks import check_number, check_type, key_of
+from ...checks import check_layers, check_number, key_of
 from ..functional import widen
 
 Layers = Sequence[Tuple[str, str]]
@@ -129,27 +129,3 @@ class FeatureLoss(nn.Module, metaclass=ABCMeta):
 
     def extra_repr(self) -> str:
         return f'layers={self.layers}, loss_weight={self.loss_weight}'
-
-
-def check_layers(key: str, layers: Any) -> List[Tuple[str, str]]:
-    """Check pairs of places in student and teacher.
-
-    Args:
-        key (str): Their config key.
-        layers (Any): What the config says.
-
-    Returns:
-        list[tuple[str, str]]: The pairs.
-
-    Raises:
-        TypeError, ValueError: If it is no list of at least one pair of texts.
-    """
-    wanted = "a list of pairs (student's, teacher's), e.g. [('neck', 'neck')]"
-    check_type(key, layers, (list, tuple), wanted)
-    for pair in layers:
-        check_type(key, pair, (list, tuple), wanted)
-        if len(pair) != 2 or not all(isinstance(name, str) for name in pair):
-            raise ValueError(f'{key}={layers!r} must be {wanted}')
-    if not layers:
-        raise ValueError(f'{key}={layers!r} must be {wanted}')
-    return [tuple(pair) for pair in layers]

@@ -1,0 +1,175 @@
+"""Losses of features between two models: their connectors, and what they are given."""
+
+import logging
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from .building import copy_of
+from .taps import Taps
+
+IMAGE_SIZE = 64  # of the image whose features' shapes are looked at
+
+Side = Tuple[BaseModel, Taps, Any]
+
+
+def connect(
+    losses: Dict[str, nn.Module],
+    student: BaseModel,
+    taps_S: Taps,
+    teacher: BaseModel,
+    taps_T: Taps,
+) -> None:
+    """Show the losses the shapes of the features, for which they make connectors.
+
+    Args:
+        losses (dict[str, nn.Module]): Losses of features by name.
+        student (BaseModel): The student.
+        taps_S (Taps): Its taps.
+        teacher (BaseModel): The teacher, maybe without its weights.
+        taps_T (Taps): Its taps.
+
+    Raises:
+        ValueError: If features cannot be had or compared, naming the loss.
+    """
+    shapes_S = _shapes(student, taps_S, 'model.student')
+    shapes_T = _shapes(teacher, taps_T, 'model.teacher')
+    for name, loss in losses.items():
+        key = f'model.distill_losses.{name}.layers'
+        own_S, own_T = [], []
+        for place_S, place_T in loss.layers:
+            if len(shapes_S[place_S]) != len(shapes_T[place_T]):
+                raise ValueError(
+                    f'{key}: {place_S!r} gives {len(shapes_S[place_S])} features of the'
+                    f' student, {shapes_S[place_S]}, and {place_T!r} '
+                    f'{len(shapes_T[place_T])} of the teacher, {shapes_T[place_T]}; '
+                    "name pairs, as ('stages[0]', 'stages[1]')"
+                )
+            own_S += shapes_S[place_S]
+            own_T += shapes_T[place_T]
+        loss.connect(own_S, own_T)
+
+
+@torch.no_grad()
+def _shapes(model: BaseModel, taps: Taps, key: str) -> Dict[str, List[tuple]]:
+    """Shapes of the features of one small image, by the name of their tap."""
+    model = copy_of(model).eval()
+    size = getattr(getattr(model, 'backbone', None), 'img_size', IMAGE_SIZE)
+    height, width = (size, size) if isinstance(size, int) else size
+    image = next(model.parameters()).new_zeros(1, 3, height, width)
+    with taps.observe(model, partly=True) as features:
+        try:
+            model.extract_feat(image)
+        except Exception as error:  # of upstream's code
+            raise ValueError(
+                f'{key} is a {type(model).__name__}, whose features cannot be '
+                f'extracted: {type(error).__name__}: {error}'
+            ) from error
+    for name, tap in taps.taps.items():
+        if name not in features:
+            raise ValueError(
+                f'{tap.key}: {name!r} gives no features, since it does not run, or '
+                f'returns no tensors, when {type(model).__name__} extracts features: '
+                'take a place in backbone or neck'
+            )
+    return {
+        name: [tuple(feat.shape) for feat in feats] for name, feats in features.items()
+    }
+
+
+def compare(
+    loss: nn.Module,
+    key: str,
+    side_S: Side,
+    side_T: Side,
+    data_samples: list,
+    is_first: bool,
+) -> Tensor:
+    """One loss of features.
+
+    Args:
+        loss (nn.Module): The loss.
+        key (str): Its config key.
+        side_S (tuple): The student, its taps, and the :class:`Rows` seen of it.
+        side_T (tuple): The same of the teacher.
+        data_samples (list): The batch's data samples.
+        is_first (bool): Whether it is the first iteration, in which features are
+            looked at before they are compared.
+
+    Returns:
+        Tensor: A scalar.
+
+    Raises:
+        ValueError: In the first iteration, if they cannot be compared.
+    """
+    feats_S, feats_T = (
+        [feat for pair in loss.layers for feat in rows.features[pair[side]]]
+        for side, (_, _, rows) in enumerate((side_S, side_T))
+    )
+    if is_first:
+        _check(loss, key, feats_S, feats_T)
+    context = {}
+    if 'gt_labels' in loss.needs:
+        context['gt_labels'] = _labels(data_samples)
+    if 'data_samples' in loss.needs:
+        context['data_samples'] = data_samples
+    if 'rests' in loss.needs:
+        from .rest import Rest
+
+        context['rests'] = tuple(
+            Rest(model, [m for pair in loss.layers for m in taps.modules(pair[side])])
+            for side, (model, taps, _) in enumerate((side_S, side_T))
+        )
+    try:
+        return loss(feats_S, feats_T, **context)
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+        if not is_first:
+            raise
+        raise ValueError(
+            f'{key}: {type(loss).__name__} cannot compare features of the shapes '
+            f'{_shapes_of(feats_S)} of the student and {_shapes_of(feats_T)} of the '
+            f'teacher. {type(error).__name__}: {error}'
+        ) from error
+
+
+def _labels(data_samples: list) -> Optional[Tensor]:
+    """The class of each image, shape (B,), where images have one."""
+    labels = [sample.get('gt_label') for sample in data_samples]
+    soft = any('gt_score' in sample for sample in data_samples)
+    if soft or any(label is None or label.numel() != 1 for label in labels):
+        return None
+    return torch.cat(labels)
+
+
+def _check(
+    loss: nn.Module, key: str, feats_S: List[Tensor], feats_T: List[Tensor]
+) -> None:
+    if len(feats_S) != len(feats_T):
+        raise ValueError(
+            f'{key}.layers={loss.layers}: the student gives {len(feats_S)} features '
+            f'and the teacher {len(feats_T)}'
+        )
+    for who, feats in (('student', feats_S), ('teacher', feats_T)):
+        if not all(feat.isfinite().all() for feat in feats):
+            raise ValueError(
+                f'{key}.layers={loss.layers}: features of the {who} are not finite; '
+                'look at the weights that it starts from'
+            )
+    deaf = [not feat.requires_grad for feat in feats_S]
+    if torch.is_grad_enabled() and any(deaf):
+        text = (
+            f'{key}.layers={loss.layers}: {sum(deaf)} of the {len(deaf)} features of '
+            'the student have no gradient, so nothing is learnt there: they are frozen '
+            '(frozen_stages), or inside of what gradient checkpointing (with_cp) '
+            'computes anew, where only the output of the whole block can be compared'
+        )
+        if all(deaf):
+            raise ValueError(text)
+        print_log(text, logger='current', level=logging.WARNING)
+
+
+def _shapes_of(feats: List[Tensor]) -> List[tuple]:
+    return [tuple(feat.shape) for feat in feats]

@@ -1,0 +1,105 @@
+from typing import List, Sequence, Tuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..functional import widen
+from .feature_loss import FeatureLoss
+
+
+class MapLoss(FeatureLoss):
+    """Base of the losses that compare two maps position by position.
+
+    Each level has a connector of its own, which brings the student's map to the
+    teacher's channels: a 1x1 convolution where they differ, nothing where they agree.
+
+    Args:
+        layers (Sequence[tuple[str, str]], optional): See :class:`FeatureLoss`.
+        loss_weight (float): See :class:`FeatureLoss`.
+
+    Raises:
+        TypeError, ValueError: As :class:`FeatureLoss`.
+
+    Attributes:
+        connectors (ModuleList): Of each level, made in :meth:`connect`.
+    """
+
+    def connect(
+        self, shapes_S: Sequence[Sequence[int]], shapes_T: Sequence[Sequence[int]]
+    ) -> None:
+        """See :meth:`FeatureLoss.connect`.
+
+        Raises:
+            ValueError: Also if the two maps of a pair are of different levels: one at
+                least twice as high or wide as the other.
+        """
+        super().connect(shapes_S, shapes_T)
+        for shape_S, shape_T in zip(shapes_S, shapes_T):
+            for size_S, size_T in zip(shape_S[2:], shape_T[2:]):
+                if max(size_S, size_T) >= 2 * min(size_S, size_T):
+                    raise ValueError(
+                        f'{self.key}={self.layers} pairs maps of different levels: the '
+                        f'student gives {tuple(shape_S)} and the teacher '
+                        f'{tuple(shape_T)}; both must have the same stride'
+                    )
+        self.connectors = nn.ModuleList(
+            self.connector(shape_S[1], shape_T[1])
+            for shape_S, shape_T in zip(shapes_S, shapes_T)
+        )
+
+    def connector(self, channels_S: int, channels_T: int) -> nn.Module:
+        """Make the connector of one level.
+
+        Args:
+            channels_S (int): Of the student's map.
+            channels_T (int): Of the teacher's.
+
+        Returns:
+            Module: From (B, channels_S, H, W) to (B, channels_T, H, W).
+        """
+        if channels_S == channels_T:
+            return nn.Identity()
+        return nn.Conv2d(channels_S, channels_T, 1)
+
+    def pairs(
+        self, feats_S: List[Tensor], feats_T: List[Tensor]
+    ) -> List[Tuple[Tensor, Tensor]]:
+        """Bring the two maps of each level to one shape.
+
+        Args:
+            feats_S (list[Tensor]): The student's, shape (B, C_S, H_S, W_S).
+            feats_T (list[Tensor]): The teacher's, shape (B, C, H_T, W_T).
+
+        Returns:
+            list[tuple[Tensor, Tensor]]: Both of shape (B, C, H, W), the student's after
+            its connector; float32 at least.
+        """
+        return [
+            resize_to_larger(widen(connector(feat_S)), feat_T)
+            for connector, feat_S, feat_T in zip(self.connectors, feats_S, feats_T)
+        ]
+
+
+def resize_to_larger(feat_S: Tensor, feat_T: Tensor) -> Tuple[Tensor, Tensor]:
+    """Interpolate the smaller of two maps of one level to the size of the other.
+
+    Two models may round the size of a level differently, or pad the images to multiples
+    of different numbers. As in `PKD <https://arxiv.org/abs/2207.02039>`_ the smaller
+    map is interpolated, bilinearly, so that no detail is lost. Height and width are
+    looked at one by one.
+
+    Args:
+        feat_S (Tensor): The student's, shape (B, C, H_S, W_S).
+        feat_T (Tensor): The teacher's, shape (B, C, H_T, W_T).
+
+    Returns:
+        tuple[Tensor, Tensor]: The two, shape (B, C, max(H_S, H_T), max(W_S, W_T)); a
+        map that has that size already is left as it is.
+    """
+    size = tuple(max(sizes) for sizes in zip(feat_S.shape[2:], feat_T.shape[2:]))
+    return tuple(
+        feat
+        if feat.shape[2:] == size
+        else F.interpolate(feat, size, mode='bilinear', align_corners=False)
+        for feat in (feat_S, feat_T)
+    )

@@ -1,0 +1,44 @@
+"""What the losses of maps have in common: connectors, levels, sizes."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from luminet_mm.losses import CWDLoss
+from luminet_mm.losses.features.map_loss import resize_to_larger
+
+
+def test_connectors_only_where_channels_differ():
+    loss = CWDLoss()
+    loss.connect([(1, 3, 8, 8), (1, 4, 4, 4)], [(1, 5, 8, 8), (1, 4, 4, 4)])
+    conv, nothing = loss.connectors
+    assert isinstance(nothing, nn.Identity)
+    assert conv.weight.shape == (5, 3, 1, 1)
+    (map_S, map_T), (same_S, _) = loss.pairs(
+        [torch.ones(2, 3, 6, 5), torch.ones(2, 4, 3, 2)],
+        [torch.ones(2, 5, 6, 5), torch.ones(2, 4, 3, 2)],
+    )
+    assert map_S.shape == map_T.shape == (2, 5, 6, 5)
+    assert same_S.equal(torch.ones(2, 4, 3, 2))
+
+
+@pytest.mark.parametrize('shape_T', [(1, 3, 4, 8), (1, 3, 8, 4), (1, 3, 16, 16)])
+def test_maps_of_different_levels_are_refused(shape_T):
+    with pytest.raises(ValueError, match=r'layers=.*pairs maps of different levels'):
+        CWDLoss().connect([(1, 3, 8, 8)], [shape_T])
+
+
+def test_sizes_that_differ_by_padding_are_taken():
+    CWDLoss().connect([(1, 3, 8, 9)], [(1, 3, 9, 8)])
+
+
+def test_smaller_map_is_interpolated_to_the_larger():
+    small, large = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 5, 6)
+    expected = F.interpolate(small, (5, 6), mode='bilinear', align_corners=False)
+    for one, other, index in ((small, large, 0), (large, small, 1)):
+        resized = resize_to_larger(one, other)
+        assert resized[index].equal(expected)
+        assert resized[1 - index] is large
+    wide, high = resize_to_larger(torch.rand(1, 1, 2, 3), torch.rand(1, 1, 3, 2))
+    assert wide.shape == high.shape == (1, 1, 3, 3)
