@@ -1,3 +1,3 @@
-_base_ = './frcnn_r18_quarter_luminet_bccd.py'
+_base_ = './pairs/frcnn_r18_quarter_bccd.py'
 
 model = {{_base_.kd}}

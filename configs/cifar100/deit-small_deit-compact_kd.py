@@ -1,3 +1,3 @@
-_base_ = ['./deit-small_deit-compact_luminet.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/deit-small_deit-compact.py'
 
 model = {{_base_.kd}}

@@ -1,3 +1,3 @@
-_base_ = ['./resnet110_resnet32_luminet.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/resnet110_resnet32.py'
 
 model = {{_base_.kd}}

@@ -1,15 +1,3 @@
-_base_ = './resnet32.py'
+_base_ = './pairs/resnet110_resnet32.py'
 
-model = dict(
-    _delete_=True,
-    type='luminet_mm.LogitDistiller',
-    student=dict(
-        cfg_path='{{fileDirname}}/resnet32.py', head=dict(loss=dict(loss_weight=2.0))
-    ),
-    teacher=dict(cfg_path='{{fileDirname}}/resnet110.py'),
-    teacher_ckpt='work_dirs/resnet110/epoch_240.pth',
-    distill_losses=dict(
-        loss_luminet=dict(type='luminet_mm.LuminetLoss', tau=4.0, loss_weight=31**2)
-    ),
-    warmup=20,
-)
+model = {{_base_.luminet}}

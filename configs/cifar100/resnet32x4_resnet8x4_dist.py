@@ -1,3 +1,3 @@
-_base_ = ['./resnet32x4_resnet8x4_luminet.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/resnet32x4_resnet8x4.py'
 
 model = {{_base_.dist}}

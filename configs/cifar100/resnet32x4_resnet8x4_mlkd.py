@@ -1,4 +1,4 @@
-_base_ = ['./resnet32x4_resnet8x4_luminet.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/resnet32x4_resnet8x4.py'
 
 model = {{_base_.mlkd}}
 optim_wrapper = dict(optimizer=dict(lr=0.025))

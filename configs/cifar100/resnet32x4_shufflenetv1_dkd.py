@@ -1,9 +1,3 @@
-_base_ = './resnet32x4_shufflenetv1_luminet.py'
+_base_ = './pairs/resnet32x4_shufflenetv1.py'
 
-model = dict(
-    student=dict(head=dict(loss=dict(loss_weight=1.0))),
-    distill_losses=dict(
-        _delete_=True,
-        loss_dkd=dict(type='luminet_mm.DKDLoss', tau=4.0, alpha=1.0, beta=8.0),
-    ),
-)
+model = {{_base_.dkd}}

@@ -1,3 +1,3 @@
-_base_ = ['./resnet32x4_shufflenetv2_luminet.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/resnet32x4_shufflenetv2.py'
 
 model = {{_base_.kd}}

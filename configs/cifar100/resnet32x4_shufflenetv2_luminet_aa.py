@@ -1,4 +1,3 @@
-_base_ = ['./resnet32x4_shufflenetv2_luminet.py', '../_base_/cifar100_autoaugment.py']
+_base_ = './pairs/resnet32x4_shufflenetv2_aa.py'
 
-train_dataloader = {{_base_.autoaugment}}
-data_preprocessor = dict(type='ClsDataPreprocessor')
+model = {{_base_.luminet}}

@@ -1,4 +1,4 @@
-_base_ = ['./resnet32x4_shufflenetv2_luminet_aa.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/resnet32x4_shufflenetv2_aa.py'
 
 model = {{_base_.mlkd}}
 # As published, milestones stay

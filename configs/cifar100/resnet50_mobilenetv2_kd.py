@@ -1,3 +1,3 @@
-_base_ = ['./resnet50_mobilenetv2_luminet.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/resnet50_mobilenetv2.py'
 
 model = {{_base_.kd}}

@@ -1,16 +1,3 @@
-_base_ = './mobilenetv2_cifar.py'
+_base_ = './pairs/resnet50_mobilenetv2.py'
 
-model = dict(
-    _delete_=True,
-    type='luminet_mm.LogitDistiller',
-    student=dict(
-        cfg_path='{{fileDirname}}/mobilenetv2_cifar.py',
-        head=dict(loss=dict(loss_weight=2.0)),
-    ),
-    teacher=dict(cfg_path='{{fileDirname}}/resnet50_cifar.py'),
-    teacher_ckpt='work_dirs/resnet50_cifar/epoch_240.pth',
-    distill_losses=dict(
-        loss_luminet=dict(type='luminet_mm.LuminetLoss', tau=8.0, loss_weight=70**2)
-    ),
-    warmup=20,
-)
+model = {{_base_.luminet}}

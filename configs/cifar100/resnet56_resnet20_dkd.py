@@ -1,9 +1,3 @@
-_base_ = './resnet56_resnet20_luminet.py'
+_base_ = './pairs/resnet56_resnet20.py'
 
-model = dict(
-    student=dict(head=dict(loss=dict(loss_weight=1.0))),
-    distill_losses=dict(
-        _delete_=True,
-        loss_dkd=dict(type='luminet_mm.DKDLoss', tau=4.0, alpha=1.0, beta=2.0),
-    ),
-)
+model = {{_base_.dkd}}

@@ -1,3 +1,3 @@
-_base_ = ['./resnet56_resnet20_luminet.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/resnet56_resnet20.py'
 
 model = {{_base_.ls}}

@@ -1,3 +1,3 @@
-_base_ = ['./vgg13_mobilenetv2_luminet.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/vgg13_mobilenetv2.py'
 
 model = {{_base_.kd}}

@@ -1,3 +1,3 @@
-_base_ = ['./vgg13_vgg8_luminet.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/vgg13_vgg8.py'
 
 model = {{_base_.kd}}

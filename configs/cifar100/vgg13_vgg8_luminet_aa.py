@@ -1,4 +1,3 @@
-_base_ = ['./vgg13_vgg8_luminet.py', '../_base_/cifar100_autoaugment.py']
+_base_ = './pairs/vgg13_vgg8_aa.py'
 
-train_dataloader = {{_base_.autoaugment}}
-data_preprocessor = dict(type='ClsDataPreprocessor')
+model = {{_base_.luminet}}

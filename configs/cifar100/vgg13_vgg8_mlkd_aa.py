@@ -1,4 +1,4 @@
-_base_ = ['./vgg13_vgg8_luminet_aa.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/vgg13_vgg8_aa.py'
 
 model = {{_base_.mlkd}}
 optim_wrapper = dict(optimizer=dict(lr=0.025))

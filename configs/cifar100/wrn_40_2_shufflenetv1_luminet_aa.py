@@ -1,4 +1,3 @@
-_base_ = ['./wrn_40_2_shufflenetv1_luminet.py', '../_base_/cifar100_autoaugment.py']
+_base_ = './pairs/wrn_40_2_shufflenetv1_aa.py'
 
-train_dataloader = {{_base_.autoaugment}}
-data_preprocessor = dict(type='ClsDataPreprocessor')
+model = {{_base_.luminet}}

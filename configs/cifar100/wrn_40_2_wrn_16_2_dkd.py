@@ -1,9 +1,3 @@
-_base_ = './wrn_40_2_wrn_16_2_luminet.py'
+_base_ = './pairs/wrn_40_2_wrn_16_2.py'
 
-model = dict(
-    student=dict(head=dict(loss=dict(loss_weight=1.0))),
-    distill_losses=dict(
-        _delete_=True,
-        loss_dkd=dict(type='luminet_mm.DKDLoss', tau=4.0, alpha=1.0, beta=6.0),
-    ),
-)
+model = {{_base_.dkd}}

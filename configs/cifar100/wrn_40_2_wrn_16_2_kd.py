@@ -1,3 +1,3 @@
-_base_ = ['./wrn_40_2_wrn_16_2_luminet.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/wrn_40_2_wrn_16_2.py'
 
 model = {{_base_.kd}}

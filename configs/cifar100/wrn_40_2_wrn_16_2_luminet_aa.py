@@ -1,4 +1,3 @@
-_base_ = ['./wrn_40_2_wrn_16_2_luminet.py', '../_base_/cifar100_autoaugment.py']
+_base_ = './pairs/wrn_40_2_wrn_16_2_aa.py'
 
-train_dataloader = {{_base_.autoaugment}}
-data_preprocessor = dict(type='ClsDataPreprocessor')
+model = {{_base_.luminet}}

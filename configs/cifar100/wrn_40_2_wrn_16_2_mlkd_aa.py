@@ -1,4 +1,4 @@
-_base_ = ['./wrn_40_2_wrn_16_2_luminet_aa.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/wrn_40_2_wrn_16_2_aa.py'
 
 model = {{_base_.mlkd}}
 optim_wrapper = dict(optimizer=dict(lr=0.025))

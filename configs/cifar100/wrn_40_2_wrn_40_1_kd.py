@@ -1,3 +1,3 @@
-_base_ = ['./wrn_40_2_wrn_40_1_luminet.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/wrn_40_2_wrn_40_1.py'
 
 model = {{_base_.kd}}

@@ -1,15 +1,3 @@
-_base_ = './wrn_40_1.py'
+_base_ = './pairs/wrn_40_2_wrn_40_1.py'
 
-model = dict(
-    _delete_=True,
-    type='luminet_mm.LogitDistiller',
-    student=dict(
-        cfg_path='{{fileDirname}}/wrn_40_1.py', head=dict(loss=dict(loss_weight=1.0))
-    ),
-    teacher=dict(cfg_path='{{fileDirname}}/wrn_40_2.py'),
-    teacher_ckpt='work_dirs/wrn_40_2/epoch_240.pth',
-    distill_losses=dict(
-        loss_luminet=dict(type='luminet_mm.LuminetLoss', tau=8.0, loss_weight=75**2)
-    ),
-    warmup=20,
-)
+model = {{_base_.luminet}}

@@ -1,3 +1,3 @@
-_base_ = './cascade-mask_x101_frcnn_r50_luminet.py'
+_base_ = './pairs/cascade-mask_x101_frcnn_r50.py'
 
 model = {{_base_.dkd}}

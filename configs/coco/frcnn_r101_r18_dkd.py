@@ -1,3 +1,3 @@
-_base_ = './frcnn_r101_r18_luminet.py'
+_base_ = './pairs/frcnn_r101_r18.py'
 
 model = {{_base_.dkd}}

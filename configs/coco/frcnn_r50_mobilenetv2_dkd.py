@@ -1,3 +1,3 @@
-_base_ = './frcnn_r50_mobilenetv2_luminet.py'
+_base_ = './pairs/frcnn_r50_mobilenetv2.py'
 
 model = {{_base_.dkd}}

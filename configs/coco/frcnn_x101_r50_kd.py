@@ -1,3 +1,3 @@
-_base_ = './frcnn_x101_r50_luminet.py'
+_base_ = './pairs/frcnn_x101_r50.py'
 
 model = {{_base_.kd}}

@@ -1,3 +1,3 @@
-_base_ = './mrcnn_r101_r50_luminet.py'
+_base_ = './pairs/mrcnn_r101_r50.py'
 
 model = {{_base_.kd}}

@@ -1,20 +1,3 @@
-_base_ = [
-    'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
-    '../_base_/detection_methods.py',
-]
+_base_ = './pairs/mrcnn_r101_r50.py'
 
-model = dict(
-    _delete_=True,
-    type='luminet_mm.LogitDistiller',
-    student=dict(cfg_path='mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'),
-    teacher=dict(cfg_path='mmdet::mask_rcnn/mask-rcnn_r101_fpn_2x_coco.py'),
-    teacher_ckpt=None,  # the model zoo's weights, 40.8 AP; the student alone has 38.2
-    distill_losses={{_base_.luminet}},
-    warmup=1000,
-    warmup_by_epoch=False,
-)
-custom_hooks = [
-    dict(type='luminet_mm.ZeroLossHook'),
-    dict(type='luminet_mm.ComparisonHook'),
-]
-default_hooks = dict(checkpoint=dict(type='luminet_mm.SafeCheckpointHook'))
+model = {{_base_.luminet}}

@@ -1,4 +1,3 @@
-_base_ = './retinanet_r101_r50_luminet.py'
+_base_ = './pairs/retinanet_r101_r18.py'
 
-# alone it has 31.7 AP in the model zoo
-model = dict(student=dict(cfg_path='mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'))
+model = {{_base_.luminet}}

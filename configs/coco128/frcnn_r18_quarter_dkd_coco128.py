@@ -1,3 +1,3 @@
-_base_ = './frcnn_r18_quarter_luminet_coco128.py'
+_base_ = './pairs/frcnn_r18_quarter_coco128.py'
 
 model = {{_base_.dkd}}

@@ -1,27 +1,3 @@
-_base_ = [
-    'mmpretrain::_base_/datasets/imagenet_bs64.py',
-    'mmpretrain::_base_/schedules/imagenet_bs256.py',
-    'mmpretrain::_base_/default_runtime.py',
-]
+_base_ = './pairs/resnet34_resnet18_in1k.py'
 
-model = dict(
-    type='luminet_mm.LogitDistiller',
-    student=dict(cfg_path='{{fileDirname}}/resnet18_in1k.py'),
-    teacher=dict(cfg_path='mmpretrain::resnet/resnet34_8xb32_in1k.py'),
-    distill_losses=dict(
-        loss_luminet=dict(
-            type='luminet_mm.LuminetLoss',
-            tau=0.7,
-            loss_weight=2**2,
-            sync_stats=True,  # over all 512 images, as the authors' one process
-        )
-    ),
-    warmup=1,
-)
-optim_wrapper = dict(optimizer=dict(lr=0.2))
-auto_scale_lr = dict(base_batch_size=512)
-custom_hooks = [
-    dict(type='luminet_mm.ZeroLossHook', interval=100),
-    dict(type='luminet_mm.ComparisonHook'),
-]
-default_hooks = dict(checkpoint=dict(type='luminet_mm.SafeCheckpointHook'))
+model = {{_base_.luminet}}

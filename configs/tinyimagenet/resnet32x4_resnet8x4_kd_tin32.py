@@ -1,3 +1,3 @@
-_base_ = ['./resnet32x4_resnet8x4_luminet_tin32.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/resnet32x4_resnet8x4_tin32.py'
 
 model = {{_base_.kd}}

@@ -1,4 +1,4 @@
-_base_ = ['./resnet32x4_resnet8x4_luminet_tin32.py', '../_base_/cifar_methods.py']
+_base_ = './pairs/resnet32x4_resnet8x4_tin32.py'
 
 model = {{_base_.mlkd}}
 optim_wrapper = dict(optimizer=dict(lr=0.025))

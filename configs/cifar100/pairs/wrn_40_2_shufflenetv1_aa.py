@@ -1,0 +1,4 @@
+_base_ = ['./wrn_40_2_shufflenetv1.py', '../../_base_/cifar100_autoaugment.py']
+
+train_dataloader = {{_base_.autoaugment}}
+data_preprocessor = dict(type='ClsDataPreprocessor')

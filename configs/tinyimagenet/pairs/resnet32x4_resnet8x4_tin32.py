@@ -1,0 +1,11 @@
+_base_ = ['../resnet8x4_tin32.py', '../../_base_/cifar_methods.py']
+
+model = dict(
+    _delete_=True,
+    type='luminet_mm.LogitDistiller',
+    student=dict(cfg_path='{{fileDirname}}/../resnet8x4_tin32.py'),
+    teacher=dict(cfg_path='{{fileDirname}}/../resnet32x4_tin32.py'),
+    teacher_ckpt='work_dirs/resnet32x4_tin32/epoch_240.pth',
+)
+# As on CIFAR-100
+luminet = dict(distill_losses=dict(loss_luminet=dict(loss_weight=33**2)))
