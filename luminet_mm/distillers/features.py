@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from .building import copy_of
+from .rest import Rest
 from .taps import Taps
 
 IMAGE_SIZE = 64  # of the image whose features' shapes are looked at
@@ -117,8 +118,6 @@ def compare(
     if 'data_samples' in loss.needs:
         context['data_samples'] = data_samples
     if 'rests' in loss.needs:
-        from .rest import Rest
-
         context['rests'] = tuple(
             Rest(model, [m for pair in loss.layers for m in taps.modules(pair[side])])
             for side, (model, taps, _) in enumerate((side_S, side_T))

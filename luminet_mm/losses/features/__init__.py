@@ -6,7 +6,6 @@ from .feature_loss import FeatureLoss
 from .fgd_loss import FGDLoss, fgd_loss
 from .fgfi_loss import FGFILoss, fgfi_loss
 from .fitnet_loss import FitNetLoss, fitnet_loss
-from .ground_truth import 
 from .map_loss import MapLoss
 from .mgd_loss import MGDLoss, mgd_loss
 from .ofd_loss import OFDLoss, ofd_loss, ofd_margin

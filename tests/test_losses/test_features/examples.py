@@ -61,20 +61,16 @@ class MeanRest:
 
 STAGES_S, STAGES_T = [(4, 8, 8), (6, 4, 4)], [(3, 8, 8), (5, 2, 2)]
 
-
 EXAMPLES: Dict[str, Example] = {
     'ATLoss': Example({}, [(4, 8, 8), (6, 4, 4)], [(8, 8, 8), (12, 2, 2)]),
-    'FitNetLoss': Example({}, [(4, 8, 8)], [(6, 8, 8)]),
-    'OFDLoss': Example({}, [(4, 4, 4), (6, 2, 2)], [(8, 4, 4), (12, 2, 2)]),
-    'RKDLoss': Example({}, [(6,)], [(10,)]),
-    'CWDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(4, 5, 4), (3, 3, 2)]),
-    'PKDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(3, 5, 4), (3, 3, 2)]),
     'CRDLoss': Example(dict(num_samples=12, num_negatives=8), [(6,)], [(10,)], indexed),
-    'ReviewKDLoss': Example(
-        {}, [(4, 8, 8), (6, 4, 4), (6,)], [(8, 8, 8), (12, 2, 2), (12,)]
+    'CWDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(4, 5, 4), (3, 3, 2)]),
+    'FCFDLoss': Example(
+        {},
+        STAGES_S,
+        STAGES_T,
+        lambda batch: dict(rests=(MeanRest(STAGES_S), MeanRest(STAGES_T))),
     ),
-    'CRDLoss': Example(dict(num_samples=12, num_negatives=8), [(6,)], [(10,)], indexed),
-    'CWDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(4, 5, 4), (3, 3, 2)]),
     'FGDLoss': Example({}, [(3, 5, 4), (4, 3, 2)], [(4, 5, 4), (4, 3, 2)], boxes),
     'FGFILoss': Example(
         dict(
@@ -88,12 +84,10 @@ EXAMPLES: Dict[str, Example] = {
     ),
     'FitNetLoss': Example({}, [(4, 8, 8)], [(6, 8, 8)]),
     'MGDLoss': Example({}, [(3, 5, 4), (4, 3, 2)], [(4, 5, 4), (4, 3, 2)]),
+    'OFDLoss': Example({}, [(4, 4, 4), (6, 2, 2)], [(8, 4, 4), (12, 2, 2)]),
     'PKDLoss': Example({}, [(3, 5, 4), (3, 3, 2)], [(3, 5, 4), (3, 3, 2)]),
     'RKDLoss': Example({}, [(6,)], [(10,)]),
-    'FCFDLoss': Example(
-        {},
-        STAGES_S,
-        STAGES_T,
-        lambda batch: dict(rests=(MeanRest(STAGES_S), MeanRest(STAGES_T))),
+    'ReviewKDLoss': Example(
+        {}, [(4, 8, 8), (6, 4, 4), (6,)], [(8, 8, 8), (12, 2, 2), (12,)]
     ),
 }
