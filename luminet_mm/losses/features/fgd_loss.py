@@ -208,10 +208,12 @@ class FGDLoss(MapLoss):
         boxes = boxes_of(name, data_samples)
         image_size = input_size(name, data_samples)
         loss = 0
-        for (feat_S, feat_T), relation_S, relation_T in zip(
-            self.pairs(feats_S, feats_T), self.relations_S, self.relations_T
+        for whole, (feat_S, feat_T), relation_S, relation_T in zip(
+            feats_S, self.pairs(feats_S, feats_T), self.relations_S, self.relations_T
         ):
-            masks = scale_masks(boxes, feat_S.shape[2:], image_size)
+            height, width = feat_S.shape[2:]
+            masks = scale_masks(boxes, whole.shape[2:], image_size)
+            masks = (mask[:, :height, :width] for mask in masks)
             weights = self.tau, self.alpha, self.beta, self.gamma
             loss = loss + fgd_loss(feat_S, feat_T, *masks, *weights)
             with autocast(feat_S.device.type, enabled=False):

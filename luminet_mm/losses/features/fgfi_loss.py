@@ -154,10 +154,11 @@ class FGFILoss(MapLoss):
         data_samples: Sequence[Any],
         **context: Any,
     ) -> Tensor:
+        name = type(self).__name__
+        image_size = input_size(name, data_samples)
+        self._check_strides([feat.shape[2:] for feat in feats_S], image_size)
         feats_S, feats_T = zip(*self.pairs(feats_S, feats_T))
         sizes = [tuple(feat.shape[2:]) for feat in feats_S]
-        name = type(self).__name__
-        self._check_strides(sizes, input_size(name, data_samples))
         anchors = [
             level.view(*size, -1, 4)
             for level, size in zip(

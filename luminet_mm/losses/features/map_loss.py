@@ -1,6 +1,5 @@
 from typing import List, Sequence, Tuple
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..functional import widen
@@ -75,31 +74,23 @@ class MapLoss(FeatureLoss):
             its connector; float32 at least.
         """
         return [
-            resize_to_larger(widen(connector(feat_S)), feat_T)
+            crop_to_smaller(widen(connector(feat_S)), feat_T)
             for connector, feat_S, feat_T in zip(self.connectors, feats_S, feats_T)
         ]
 
 
-def resize_to_larger(feat_S: Tensor, feat_T: Tensor) -> Tuple[Tensor, Tensor]:
-    """Interpolate the smaller of two maps of one level to the size of the other.
+def crop_to_smaller(feat_S: Tensor, feat_T: Tensor) -> Tuple[Tensor, Tensor]:
+    """The part of the image that two maps of one level have in common.
 
-    Two models may round the size of a level differently, or pad the images to multiples
-    of different numbers. As in `PKD <https://arxiv.org/abs/2207.02039>`_ the smaller
-    map is interpolated, bilinearly, so that no detail is lost. Height and width are
-    looked at one by one.
+    Two models may pad the images to multiples of different numbers, at the right and at
+    the bottom, so positions correspond from the upper left corner on.
 
     Args:
         feat_S (Tensor): The student's, shape (B, C, H_S, W_S).
         feat_T (Tensor): The teacher's, shape (B, C, H_T, W_T).
 
     Returns:
-        tuple[Tensor, Tensor]: The two, shape (B, C, max(H_S, H_T), max(W_S, W_T)); a
-        map that has that size already is left as it is.
+        tuple[Tensor, Tensor]: The two, shape (B, C, min(H_S, H_T), min(W_S, W_T)).
     """
-    size = tuple(max(sizes) for sizes in zip(feat_S.shape[2:], feat_T.shape[2:]))
-    return tuple(
-        feat
-        if feat.shape[2:] == size
-        else F.interpolate(feat, size, mode='bilinear', align_corners=False)
-        for feat in (feat_S, feat_T)
-    )
+    height, width = (min(sizes) for sizes in zip(feat_S.shape[2:], feat_T.shape[2:]))
+    return feat_S[:, :, :height, :width], feat_T[:, :, :height, :width]

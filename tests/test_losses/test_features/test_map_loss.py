@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from luminet_mm.losses import (
@@ -13,7 +12,7 @@ from luminet_mm.losses import (
     mgd_loss,
     pkd_loss,
 )
-from luminet_mm.losses.features.map_loss import resize_to_larger
+from luminet_mm.losses.features.map_loss import crop_to_smaller
 
 
 def test_connectors_only_where_channels_differ():
@@ -40,15 +39,12 @@ def test_sizes_that_differ_by_padding_are_taken():
     CWDLoss().connect([(1, 3, 8, 9)], [(1, 3, 9, 8)])
 
 
-def test_smaller_map_is_interpolated_to_the_larger():
+def test_positions_correspond_from_the_upper_left_corner_on():
     small, large = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 5, 6)
-    expected = F.interpolate(small, (5, 6), mode='bilinear', align_corners=False)
-    for one, other, index in ((small, large, 0), (large, small, 1)):
-        resized = resize_to_larger(one, other)
-        assert resized[index].equal(expected)
-        assert resized[1 - index] is large
-    wide, high = resize_to_larger(torch.rand(1, 1, 2, 3), torch.rand(1, 1, 3, 2))
-    assert wide.shape == high.shape == (1, 1, 3, 3)
+    cropped, same = crop_to_smaller(large, small)
+    assert cropped.equal(large[:, :, :4, :5]) and same.equal(small)
+    wide, high = crop_to_smaller(torch.rand(1, 1, 2, 3), torch.rand(1, 1, 3, 2))
+    assert wide.shape == high.shape == (1, 1, 2, 2)
 
 
 MASK = torch.ones(2, 4, 4)
