@@ -10,4 +10,11 @@ _base_ = [
     './cifar_methods/mlkd.py',
     './cifar_methods/mlkd_two_views.py',
     './cifar_methods/dml.py',
+    './cifar_methods/fitnet.py',
+    './cifar_methods/at.py',
+    './cifar_methods/rkd.py',
+    './cifar_methods/crd.py',
+    './cifar_methods/ofd.py',
+    './cifar_methods/reviewkd.py',
+    './cifar_methods/fcfd.py',
 ]

@@ -7,4 +7,11 @@ _base_ = [
     './detection_methods/dkd_det.py',
     './detection_methods/luminet_det.py',
     './detection_methods/luminet_box_rpn_det.py',
+    './detection_methods/fitnet_det.py',
+    './detection_methods/fgfi_det.py',
+    './detection_methods/reviewkd_det.py',
+    './detection_methods/cwd_det.py',
+    './detection_methods/pkd_det.py',
+    './detection_methods/mgd_det.py',
+    './detection_methods/fgd_det.py',
 ]

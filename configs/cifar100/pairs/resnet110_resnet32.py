@@ -8,3 +8,4 @@ model = dict(
     teacher_ckpt='work_dirs/resnet110/epoch_240.pth',
 )
 dkd = dict(distill_losses=dict(loss_dkd=dict(beta=2.0)))
+reviewkd = dict(distill_losses=dict(loss_reviewkd=dict(loss_weight=1.0)))

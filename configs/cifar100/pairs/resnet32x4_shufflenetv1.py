@@ -7,3 +7,10 @@ model = dict(
     teacher=dict(cfg_path='{{fileDirname}}/../resnet32x4.py'),
     teacher_ckpt='work_dirs/resnet32x4/epoch_240.pth',
 )
+# Stages whose maps are of one size, which OFD needs: our choice, none is published
+ofd = dict(
+    distill_losses=dict(
+        loss_ofd=dict(layers=[('preactivations[:2]', 'preactivations[1:]')])
+    )
+)
+fcfd = dict(distill_losses=dict(loss_fcfd=dict(tau=8.0)))

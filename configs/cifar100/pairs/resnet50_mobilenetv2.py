@@ -8,3 +8,20 @@ model = dict(
     teacher_ckpt='work_dirs/resnet50_cifar/epoch_240.pth',
 )
 luminet = dict(distill_losses=dict(loss_luminet=dict(tau=8.0, loss_weight=70**2)))
+# Stages whose maps are of one size, which OFD needs: our choice, none is published
+ofd = dict(
+    distill_losses=dict(
+        loss_ofd=dict(layers=[('preactivations[:3]', 'preactivations[1:]')])
+    )
+)
+# Not published: with it a user came to the published accuracy
+reviewkd = dict(distill_losses=dict(loss_reviewkd=dict(loss_weight=30.0)))
+fcfd = dict(
+    distill_losses=dict(
+        loss_fcfd=dict(
+            tau=8.0,
+            layers=[('stages[:3]', 'stages[:3]'), ('backbone.layer8', 'stages[3]')],
+            rectified=[False, True],
+        )
+    )
+)

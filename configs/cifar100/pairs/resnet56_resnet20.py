@@ -8,3 +8,5 @@ model = dict(
     teacher_ckpt='work_dirs/resnet56/epoch_240.pth',
 )
 dkd = dict(distill_losses=dict(loss_dkd=dict(beta=2.0)))
+reviewkd = dict(distill_losses=dict(loss_reviewkd=dict(loss_weight=0.6)))
+fcfd = dict(distill_losses=dict(loss_fcfd=dict(appearance_weight=0.02)))

@@ -11,3 +11,17 @@ luminet = dict(
     student=dict(head=dict(loss=dict(loss_weight=1.0))),
     distill_losses=dict(loss_luminet=dict(loss_weight=35**2)),
 )
+# Stages whose maps are of one size, which OFD needs: our choice, none is published
+ofd = dict(
+    distill_losses=dict(
+        loss_ofd=dict(layers=[('preactivations[:2]', 'preactivations[1:]')])
+    )
+)
+fcfd = dict(
+    distill_losses=dict(
+        loss_fcfd=dict(
+            layers=[('stages[:2]', 'stages[:2]'), ('stages[2]', 'backbone.layer4')],
+            rectified=[True, False],
+        )
+    )
+)

@@ -8,3 +8,14 @@ model = dict(
     teacher_ckpt='work_dirs/wrn_40_2/epoch_240.pth',
 )
 dkd = dict(distill_losses=dict(loss_dkd=dict(beta=6.0)))
+fcfd = dict(
+    distill_losses=dict(
+        loss_fcfd=dict(
+            layers=[
+                ('stages[:2]', 'stages[:2]'),
+                ('backbone.layer4', 'backbone.layer4'),
+            ],
+            rectified=[False, False],
+        )
+    )
+)

@@ -12,3 +12,14 @@ luminet = dict(
     distill_losses=dict(loss_luminet=dict(tau=8.0, loss_weight=75**2)),
 )
 dkd = dict(distill_losses=dict(loss_dkd=dict(beta=6.0)))
+fcfd = dict(
+    distill_losses=dict(
+        loss_fcfd=dict(
+            layers=[
+                ('stages[:2]', 'stages[:2]'),
+                ('backbone.layer4', 'backbone.layer4'),
+            ],
+            rectified=[False, False],
+        )
+    )
+)

@@ -9,6 +9,7 @@ model = dict(
     warmup=1000,
     warmup_by_epoch=False,
 )
+reviewkd = dict(distill_losses=dict(loss_reviewkd=dict(loss_weight=2.0)))
 custom_hooks = [
     dict(type='luminet_mm.ZeroLossHook'),
     dict(type='luminet_mm.ComparisonHook', student_dir='work_dirs/frcnn_mobilenetv2'),

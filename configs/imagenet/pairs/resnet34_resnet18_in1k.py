@@ -11,6 +11,16 @@ model = dict(
     teacher=dict(cfg_path='mmpretrain::resnet/resnet34_8xb32_in1k.py'),
 )
 dkd = dict(distill_losses=dict(loss_dkd=dict(beta=0.5)))
+reviewkd = dict(
+    distill_losses=dict(
+        loss_reviewkd=dict(
+            # its authors take the student's before the activation, too
+            layers=[('preactivations', 'preactivations'), ('pooled', 'pooled')],
+            loss_weight=1.0,
+        )
+    )
+)
+fcfd = dict(distill_losses=dict(loss_fcfd=dict(appearance_weight=0.02)))
 
 optim_wrapper = dict(optimizer=dict(lr=0.2))
 auto_scale_lr = dict(base_batch_size=512)

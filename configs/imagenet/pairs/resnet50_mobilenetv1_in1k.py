@@ -7,6 +7,9 @@ model = dict(
     teacher=dict(cfg_path='mmpretrain::resnet/resnet50_8xb32_in1k.py'),
 )
 dkd = dict(distill_losses=dict(loss_dkd=dict(beta=2.0)))
+reviewkd = dict(
+    distill_losses=dict(loss_reviewkd=dict(mid_channels=256, loss_weight=8.0))
+)
 
 optim_wrapper = dict(optimizer=dict(lr=0.2))
 auto_scale_lr = dict(base_batch_size=512)

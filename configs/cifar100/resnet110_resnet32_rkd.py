@@ -1,0 +1,3 @@
+_base_ = './pairs/resnet110_resnet32.py'
+
+model = {{_base_.rkd}}

@@ -1,0 +1,3 @@
+_base_ = './pairs/resnet32x4_resnet8x4.py'
+
+model = {{_base_.fcfd}}

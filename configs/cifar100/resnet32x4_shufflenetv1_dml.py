@@ -1,0 +1,3 @@
+_base_ = './pairs/resnet32x4_shufflenetv1.py'
+
+model = dict(_base_.dml, student=_base_.model.student, peers=_base_.model.teacher)

@@ -1,0 +1,3 @@
+_base_ = './pairs/resnet32x4_shufflenetv2.py'
+
+model = {{_base_.at}}

@@ -1,0 +1,3 @@
+_base_ = './pairs/resnet50_mobilenetv2.py'
+
+model = dict(_base_.dml, student=_base_.model.student, peers=_base_.model.teacher)

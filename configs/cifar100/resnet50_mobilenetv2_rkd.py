@@ -1,0 +1,3 @@
+_base_ = './pairs/resnet50_mobilenetv2.py'
+
+model = {{_base_.rkd}}

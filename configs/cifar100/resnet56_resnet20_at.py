@@ -1,0 +1,3 @@
+_base_ = './pairs/resnet56_resnet20.py'
+
+model = {{_base_.at}}

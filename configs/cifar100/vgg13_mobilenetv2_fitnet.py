@@ -1,0 +1,3 @@
+_base_ = './pairs/vgg13_mobilenetv2.py'
+
+model = {{_base_.fitnet}}

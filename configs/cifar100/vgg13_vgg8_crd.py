@@ -1,0 +1,3 @@
+_base_ = './pairs/vgg13_vgg8.py'
+
+model = {{_base_.crd}}

@@ -1,0 +1,3 @@
+_base_ = './wrn_16_2.py'
+
+model = dict(backbone=dict(depth=28))

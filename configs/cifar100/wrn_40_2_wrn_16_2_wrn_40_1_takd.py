@@ -1,0 +1,7 @@
+_base_ = './wrn_40_2_wrn_40_1_kd.py'
+
+# The assistant is our choice: none is published
+model = dict(
+    teacher=dict(cfg_path='{{fileDirname}}/wrn_16_2.py'),
+    teacher_ckpt='work_dirs/wrn_40_2_wrn_16_2_kd/epoch_240.pth',
+)

@@ -1,0 +1,3 @@
+_base_ = './pairs/frcnn_r101_r18.py'
+
+model = {{_base_.fgfi}}

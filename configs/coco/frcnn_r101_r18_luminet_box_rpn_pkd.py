@@ -1,0 +1,4 @@
+_base_ = './frcnn_r101_r18_luminet_box_rpn.py'
+
+# The loss alone: the warm-up stays LumiNet's
+model = dict(distill_losses={{_base_.pkd.distill_losses}})

@@ -1,0 +1,3 @@
+_base_ = './pairs/gfl_r101_r50.py'
+
+model = {{_base_.pkd}}

@@ -1,0 +1,3 @@
+_base_ = './pairs/retinanet_r101_r18.py'
+
+model = {{_base_.cwd}}

@@ -1,0 +1,3 @@
+_base_ = './pairs/resnet50_mobilenetv1_in1k.py'
+
+model = {{_base_.ofd}}
