@@ -40,7 +40,8 @@ class CRDLoss(FeatureLoss):
     data sets give and mmpretrain's ``PackInputs`` keeps. Each image must have an index
     of its own, so ``ConcatDataset``, which counts each of its parts from 0, does not
     fit. The class of a row is known when its image has been seen: before, in the first
-    epoch, the row is random and may be drawn for any image.
+    epoch, the row is random and may be drawn for any image. Of an image that is twice
+    in a batch, as of two views, one embedding is kept.
 
     The negatives are drawn with replacement, as noise-contrastive estimation has it;
     the authors' code draws K different ones.

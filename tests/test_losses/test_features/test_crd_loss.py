@@ -4,9 +4,12 @@ import copy
 import os
 
 import pytest
+import tiny
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from mmengine.config import Config
+from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 
 from luminet_mm.losses import CRDLoss
@@ -266,3 +269,33 @@ def test_refuses_several_pairs():
 def test_refuses_settings(name, wrong):
     with pytest.raises((TypeError, ValueError), match=f'CRDLoss.{name}={wrong}'):
         CRDLoss(**{'num_samples': 2, name: wrong})
+
+
+@pytest.mark.parametrize('is_cached', [False, True])
+def test_data_sets_give_the_index_of_each_image(is_cached, tmp_path):
+    """In a run, which has seen each image once an epoch and saves the memory."""
+    student = tiny.classifier(num_classes=5)
+    ckpt = tiny.save_weights(student, tmp_path / 'teacher.pth')
+    model = tiny.distilled(student, student, ckpt)
+    model['distill_losses'] = dict(
+        loss_crd=dict(type='luminet_mm.CRDLoss', num_samples=16, num_negatives=4)
+    )
+    cfg = tiny.classification_run(model, tmp_path / 'images', tmp_path, max_epochs=1)
+    if is_cached:
+        loader = cfg['train_dataloader']
+        loader['dataset'] = dict(
+            type='luminet_mm.CachedDataset', dataset=loader['dataset']
+        )
+    runner = Runner.from_cfg(Config(cfg))
+    runner.train()
+    saved = tiny.load_checkpoint(tmp_path / 'epoch_1.pth')['state_dict']
+    memory = {
+        name.rpartition('loss_crd.')[2]: value
+        for name, value in saved.items()
+        if 'loss_crd.' in name
+    }
+    data = runner.train_dataloader.dataset
+    labels = torch.cat([data[i]['data_samples'].gt_label for i in range(16)])
+    assert torch.equal(memory['labels'], labels)
+    torch.testing.assert_close(memory['bank_S'].norm(dim=1), torch.ones(16))
+    assert memory['Z_S'] > 0
