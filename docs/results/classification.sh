@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Distillation by four methods on Tiny ImageNet at 32x32, and LumiNet's knobs.
+# Distillation by logits and by features on Tiny ImageNet at 32x32, and LumiNet's knobs.
 # Usage: docs/results/classification.sh PROTOCOL IMAGE_FOLDER [WORK_DIR]
 #   cpu  VGG-8 to ResNet-8, 20 classes, 16 epochs, for two cores
 #   gpu  ResNet-32x4 to ResNet-8x4, 100 classes, 240 epochs
@@ -20,17 +20,19 @@ WORK=${3:-work_dirs/classification_$1}
 case $1 in
 cpu)
     : "${EPOCHS:=16}" "${JOBS:=2}"
-    STUDENT=resnet8_tin32 TEACHER=vgg8_tin32 CLASSES=20
+    STUDENT=resnet8_tin32 TEACHER=vgg8_tin32 PAIR=vgg8_resnet8_tin32 CLASSES=20
     export OMP_NUM_THREADS=1
     ;;
 gpu)
     : "${EPOCHS:=240}" "${JOBS:=6}"
-    STUDENT=resnet8x4_tin32 TEACHER=resnet32x4_tin32 CLASSES=100
+    STUDENT=resnet8x4_tin32 TEACHER=resnet32x4_tin32 PAIR=resnet32x4_resnet8x4_tin32
+    CLASSES=100
     ;;
 *) usage ;;
 esac
 SEEDS=${SEEDS:-0 1 2}
 CONFIGS=configs/tinyimagenet
+LOSSES=model.distill_losses
 
 # Classes at equal distances in the alphabet, as links
 SUBSET=$WORK/data
@@ -63,7 +65,11 @@ train() {
 # distil SEED NAME METHOD|CONFIG [OPTION ...]: by the teacher of TEACHER_SEED, or of its own
 distil() {
     local teacher=$WORK/seed${TEACHER_SEED:-$1}/$TEACHER config=$3
-    [ -e "$config" ] || config=$CONFIGS/resnet32x4_resnet8x4_$3_tin32.py
+    if [ ! -e "$config" ]; then
+        config=$WORK/$3.py
+        printf '%s\n' "_base_ = '$PWD/$CONFIGS/pairs/$PAIR.py'" \
+            "model = {{_base_.$3}}" >"$config"
+    fi
     train "$1" "$2" "$config" \
         model.warmup=$((EPOCHS < 12 ? 1 : EPOCHS / 12)) \
         model.student.cfg_path=$CONFIGS/$STUDENT.py \
@@ -85,15 +91,18 @@ for seed in $SEEDS; do
 done
 wait
 for seed in $SEEDS; do
-    for method in luminet kd dkd ls; do
+    for method in luminet kd dkd ls fitnet at rkd ofd reviewkd fcfd; do
         queue distil "$seed" $method $method
     done
+    # As many negatives for each image as published, of the images that there are
+    queue distil "$seed" crd crd $LOSSES.loss_crd.num_samples=$((CLASSES * 500)) \
+        $LOSSES.loss_crd.num_negatives=$((CLASSES * 16384 / 100))
 done
 
 # One knob at a time, with the first seed, against alpha 33 (68.0625 is the square of
 # 33 / 4, 4356 that of 66), tau 4, CE weight 2, a warm-up of EPOCHS / 12, batches of 64
 knob() { queue distil "${SEEDS%% *}" "luminet_$1" luminet "${@:2}"; }
-LOSS=model.distill_losses.loss_luminet
+LOSS=$LOSSES.loss_luminet
 CE=model.student.head.loss.loss_weight
 knob tau1 $LOSS.tau=1
 knob tau8 $LOSS.tau=8
@@ -142,6 +151,7 @@ if [ -n "${ONLY:-}" ]; then
     exit
 fi
 compare --baseline $STUDENT --curve "$WORK/curve.svg" \
-    --names $TEACHER $STUDENT kd ls dkd luminet {dkd,luminet}_warmup_quarter
+    --names $TEACHER $STUDENT kd ls dkd luminet {dkd,luminet}_warmup_quarter \
+    fitnet at rkd crd ofd reviewkd fcfd
 # shellcheck disable=SC2046
 compare --baseline $STUDENT --names $(cd "$WORK/seed${SEEDS%% *}" && printf '%s\n' luminet*)

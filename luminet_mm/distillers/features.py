@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from .building import copy_of
+from .distill_losses import SummedOverPairs
 from .rest import Rest
 from .taps import Taps
 
@@ -127,6 +128,8 @@ def compare(
     except (IndexError, RuntimeError, TypeError, ValueError) as error:
         if not is_first:
             raise
+        if isinstance(error, ValueError) and not isinstance(loss, SummedOverPairs):
+            raise ValueError(f'{key}: {error}') from error
         raise ValueError(
             f'{key}: {type(loss).__name__} cannot compare features of the shapes '
             f'{_shapes_of(feats_S)} of the student and {_shapes_of(feats_T)} of the '

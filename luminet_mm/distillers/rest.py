@@ -28,10 +28,16 @@ class Rest:
 
     Raises:
         ValueError: If there is another backbone, or no head, or a stage that is no
-            layer of the chain.
+            layer of the chain, or gradient checkpointing.
     """
 
     def __init__(self, model: BaseModel, stages: Sequence[str]) -> None:
+        if any(getattr(module, 'with_cp', False) for module in model.modules()):
+            raise ValueError(
+                f'the backbone {type(model.backbone).__name__} has with_cp=True, and '
+                'what gradient checkpointing computes anew would move the running '
+                'statistics of its normalisation; set with_cp=False'
+            )
         self.model = model
         self.layers = [f'backbone.{name}' for name in _chain(model)]
         for stage in stages:
