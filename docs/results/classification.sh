@@ -65,11 +65,7 @@ train() {
 # distil SEED NAME METHOD|CONFIG [OPTION ...]: by the teacher of TEACHER_SEED, or of its own
 distil() {
     local teacher=$WORK/seed${TEACHER_SEED:-$1}/$TEACHER config=$3
-    if [ ! -e "$config" ]; then
-        config=$WORK/$3.py
-        printf '%s\n' "_base_ = '$PWD/$CONFIGS/pairs/$PAIR.py'" \
-            "model = {{_base_.$3}}" >"$config"
-    fi
+    [ -e "$config" ] || config=$WORK/configs/$3.py
     train "$1" "$2" "$config" \
         model.warmup=$((EPOCHS < 12 ? 1 : EPOCHS / 12)) \
         model.student.cfg_path=$CONFIGS/$STUDENT.py \
@@ -90,8 +86,14 @@ for seed in $SEEDS; do
     done
 done
 wait
+METHODS='luminet kd dkd ls fitnet at rkd crd ofd reviewkd fcfd'
+mkdir -p "$WORK/configs"
+for method in $METHODS; do
+    printf '%s\n' "_base_ = '$PWD/$CONFIGS/pairs/$PAIR.py'" \
+        "model = {{_base_.$method}}" >"$WORK/configs/$method.py"
+done
 for seed in $SEEDS; do
-    for method in luminet kd dkd ls fitnet at rkd ofd reviewkd fcfd; do
+    for method in ${METHODS/crd/}; do
         queue distil "$seed" $method $method
     done
     # As many negatives for each image as published, of the images that there are
