@@ -1,10 +1,12 @@
 """The shipped configs, and what a user writes on top of them."""
 
+import copy
 import glob
 import os
 import os.path as osp
 import re
 import tarfile
+from functools import lru_cache
 from types import SimpleNamespace
 
 import pytest
@@ -26,7 +28,7 @@ from tiny import (
 
 import luminet_mm  # noqa: F401
 from luminet_mm.cfg_options import load_run_cfg
-from luminet_mm.config import load_model_cfg
+from luminet_mm.config import load_cfg, load_model_cfg
 from luminet_mm.distillers import teacher as teacher_module
 from luminet_mm.registry import MODELS
 
@@ -39,11 +41,83 @@ DATA = {
     'demo/digits.py',
     'image_folder/folder_data.py',
 }
+# A pair, or a config of one, and a method; what may follow is of the run, as clip_grad
+COMBINATION = re.compile(
+    r"_base_ = '\./(?P<base>.+)'\n\n(#.+\n)?"
+    r'model = (dict\()?(distill_losses=)?(\{\{)?_base_\.(?P<method>\w+)'
+)
+METHODS = ['kd', 'dkd', 'luminet', 'fitnet', 'at', 'rkd', 'crd', 'ofd', 'reviewkd']
+METHODS += ['fcfd', 'dml']
+TABLE_1 = [  # with the assistant of TAKD between teacher and student
+    ('resnet56', 'resnet32', 'resnet20'),
+    ('resnet110', 'resnet56', 'resnet32'),
+    ('resnet32x4', 'resnet14x4', 'resnet8x4'),
+    ('wrn_40_2', 'wrn_28_2', 'wrn_16_2'),
+    ('wrn_40_2', 'wrn_16_2', 'wrn_40_1'),
+    ('vgg13', 'vgg11', 'vgg8'),
+    ('vgg13', 'vgg8', 'mobilenetv2'),
+    ('resnet50', 'resnet18', 'mobilenetv2'),
+    ('resnet32x4', 'resnet14x4', 'shufflenetv1'),
+    ('resnet32x4', 'resnet14x4', 'shufflenetv2'),
+    ('wrn_40_2', 'wrn_16_2', 'shufflenetv1'),
+]
+
+
+def text_of(name):
+    with open(osp.join(ROOT, 'configs', name)) as file:
+        return file.read()
+
+
+def combination(name):
+    """The pair's config and the method that a config joins, None of another one."""
+    found = COMBINATION.match(text_of(name))
+    if not found:
+        return None
+    base = osp.join(osp.dirname(name), found['base'])
+    pair = base if '/pairs/' in base else combination(base)[0]
+    return pair, found['method']
+
+
+PAIRS = sorted(
+    osp.relpath(path, osp.join(ROOT, 'configs'))
+    for path in glob.glob(f'{ROOT}/configs/*/pairs/*.py')
+)
+COMBINATIONS = sorted({*map(combination, CONFIGS)} - {None})
+OTHERS = [name for name in CONFIGS if not combination(name)]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def find_bases_once():
+    """mmengine reads all indices of a model zoo for each base that is there."""
+    with pytest.MonkeyPatch.context() as patch:
+        find = lru_cache(maxsize=None)(Config._get_cfg_path)
+        patch.setattr(Config, '_get_cfg_path', staticmethod(find))
+        yield
+
+
+@lru_cache(maxsize=None)
+def read_plain(name):
+    return load_run_cfg(osp.join(ROOT, 'configs', name))
 
 
 def read(name, **options):
-    cfg = load_run_cfg(osp.join(ROOT, 'configs', name), options)
+    if options:
+        cfg = load_run_cfg(osp.join(ROOT, 'configs', name), options)
+    else:
+        cfg = copy.deepcopy(read_plain(name))
     init_default_scope(cfg.default_scope)
+    return cfg
+
+
+def join(pair, *methods):
+    """What a config of these says, without reading another file."""
+    cfg = read(pair)
+    model = cfg.model
+    for method in methods:
+        taken = cfg[method]
+        if method == 'dml':
+            taken = dict(taken, student=model.student, peers=model.teacher)
+        cfg.merge_from_dict(dict(model=taken))
     return cfg
 
 
@@ -55,6 +129,19 @@ def without_downloads(model):
                 model[key] = None
             else:
                 without_downloads(value)
+    return model
+
+
+def smaller(model):
+    """A model that is built sooner and has the same features."""
+    if isinstance(model, dict):
+        for key, value in model.items():
+            if key == 'depth' and value == 101:
+                model[key] = 50
+            elif key == 'fc_out_channels':
+                model[key] = 32
+            else:
+                smaller(value)
     return model
 
 
@@ -74,7 +161,8 @@ def random_teacher(tmp_path_factory):
     def get(cfg):
         name = cfg.cfg_path
         if name not in known:
-            model = without_downloads(load_model_cfg(cfg, 'model.teacher'))
+            model = load_model_cfg(cfg, 'model.teacher')
+            model = smaller(without_downloads(model))
             known[name] = (model, save_weights(model, folder / f'{len(known)}.pth'))
         return known[name]
 
@@ -84,12 +172,13 @@ def random_teacher(tmp_path_factory):
 def raw_batch(cfg):
     if cfg.default_scope == 'mmdet':
         return detection_batch([(64, 64), (60, 50)], masks=True)
-    return image_batch(num_images=4)
+    batch = image_batch(num_images=4)
+    for index, sample in enumerate(batch['data_samples']):
+        sample.set_metainfo(dict(sample_idx=index))
+    return batch
 
 
-@pytest.mark.parametrize('name', [c for c in CONFIGS if c not in DATA])
-def test_takes_a_training_step(name, random_teacher):
-    cfg = read(name)
+def take_step(cfg, random_teacher):
     model = without_downloads(cfg.model)
     if 'data_preprocessor' in cfg:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
@@ -97,7 +186,9 @@ def test_takes_a_training_step(name, random_teacher):
         teachers = model.teacher if isinstance(model.teacher, list) else [model.teacher]
         model.teacher, model.teacher_ckpt = zip(*map(random_teacher, teachers))
         student = load_model_cfg(model.student, 'model.student')
-        model.student = without_downloads(student)
+        model.student = smaller(without_downloads(student))
+    if 'loss_crd' in model.get('distill_losses', ()):
+        model.distill_losses.loss_crd.num_samples = 50  # ImageNet's banks fill a GB
     model = MODELS.build(model)
     model.init_weights()
     model.train()
@@ -108,6 +199,104 @@ def test_takes_a_training_step(name, random_teacher):
     loss.backward()
     for parameter_name, parameter in model.named_parameters():
         assert parameter.grad is not None or not parameter.requires_grad, parameter_name
+
+
+@pytest.mark.parametrize('name', [c for c in OTHERS if c not in DATA])
+def test_takes_a_training_step(name, random_teacher):
+    take_step(read(name), random_teacher)
+
+
+@pytest.mark.parametrize('pair', PAIRS)
+def test_pair_takes_a_training_step_with_all_its_methods(pair, random_teacher):
+    """With their losses joined."""
+    methods = [method for each, method in COMBINATIONS if each == pair]
+    methods = [m for m in methods or METHODS if m != 'dml']
+    cfg = join(pair, *methods)
+    assert len(cfg.model.distill_losses) >= len(methods)
+    take_step(cfg, random_teacher)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_pair_takes_a_training_step_with_each_method(method, random_teacher):
+    take_step(join('cifar100/pairs/resnet56_resnet20.py', method), random_teacher)
+
+
+@pytest.mark.parametrize('pair', [p for p, m in COMBINATIONS if m == 'dml'])
+def test_pair_takes_a_training_step_by_mutual_learning(pair, random_teacher):
+    take_step(join(pair, 'dml'), random_teacher)
+
+
+@pytest.mark.parametrize(('teacher', 'assistant', 'student'), TABLE_1)
+def test_table_1_is_complete(teacher, assistant, student):
+    pair = f'{teacher}_{student}'
+    for method in METHODS:
+        joined = combination(f'cifar100/{pair}_{method}.py')
+        assert joined == (f'cifar100/pairs/{pair}.py', method)
+    assert f'cifar100/{teacher}_{assistant}_{student}_takd.py' in OTHERS
+
+
+def shapes(model, key):
+    model = MODELS.build(load_model_cfg(model, key))
+    return {name: value.shape for name, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        n
+        for n in OTHERS + PAIRS
+        if re.search(r"teacher_ckpt=\[?\s*'work_dirs/[^/]+/[^/]+'", text_of(n))
+    ],
+)
+def test_teacher_is_what_another_config_trains(name):
+    """Its checkpoint is the last of the run that its folder is named after."""
+    model = read(name).model
+    ckpts, teachers = model.teacher_ckpt, model.teacher
+    if isinstance(ckpts, str):
+        ckpts, teachers = [ckpts], [teachers]
+    for ckpt, teacher in zip(ckpts, teachers):
+        folder, epoch = osp.split(ckpt)
+        path = name.replace('pairs/', '')
+        run = read(osp.join(osp.dirname(path), f'{osp.basename(folder)}.py'))
+        last = run.train_cfg.get('max_epochs') or run.train_cfg.max_iters
+        assert epoch in (f'epoch_{last}.pth', f'iter_{last}.pth')
+        trained = run.model.get('student', run.model)
+        assert shapes(teacher, 'model.teacher') == shapes(trained, 'model.student')
+
+
+def test_losses_of_two_methods_join():
+    model = read('coco/frcnn_r101_r18_luminet_box_rpn_pkd.py').model
+    assert {*model.distill_losses} == {
+        'loss_luminet',
+        'loss_box',
+        'loss_rpn',
+        'loss_pkd',
+    }
+    assert (model.warmup, model.warmup_by_epoch) == (1000, False)
+
+
+def initialised_parts(model, path=''):
+    """Each part that starts from a part of a checkpoint."""
+    for key, value in model.items():
+        if key == 'init_cfg' and 'prefix' in (value or ()):
+            yield path, value
+        elif isinstance(value, dict):
+            yield from initialised_parts(value, f'{path}{key}.')
+
+
+@pytest.mark.parametrize('pair', ['frcnn_r101_r50', 'retinanet_r101_r50'])
+@pytest.mark.parametrize('method', ['fgd', 'mgd'])
+def test_neck_and_heads_start_from_the_teachers(pair, method):
+    model = join(f'coco/pairs/{pair}.py', method).model
+    zoo = load_cfg(model.teacher.cfg_path, 'model.teacher.cfg_path', pretrained=True)
+    teacher = shapes(model.teacher, 'model.teacher')
+    student = shapes(model.student, 'model.student')
+    started = []
+    for path, init_cfg in initialised_parts(model.student):
+        assert (init_cfg.prefix, init_cfg.checkpoint) == (path, zoo.model_path)
+        started += [name for name in student if name.startswith(path)]
+    assert all(student[name] == teacher[name] for name in started)
+    assert {*student} - {*started} == {n for n in student if n.startswith('backbone.')}
 
 
 @pytest.fixture
@@ -312,7 +501,7 @@ if 'LUMINET_DATA' in os.environ:
 
 def test_checkpoints_are_safe():
     """Wherever a config names this project; one that does not runs without it."""
-    for name in CONFIGS:
+    for name in OTHERS + PAIRS:
         cfg = read(name)
         hook = cfg.default_hooks.checkpoint.type
         safe = hook == 'luminet_mm.SafeCheckpointHook'

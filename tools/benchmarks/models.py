@@ -72,7 +72,8 @@ def random_batch(model: BaseModel, size: int, height: int, width: int) -> dict:
         width (int): In pixels.
 
     Returns:
-        dict: ``inputs`` and ``data_samples`` of 3 classes, 8 boxes an image.
+        dict: ``inputs`` and ``data_samples`` of 3 classes, with the index of each image
+        or its 8 boxes.
     """
     model = getattr(model, 'student', model)
     device = next(model.parameters()).device
@@ -82,7 +83,10 @@ def random_batch(model: BaseModel, size: int, height: int, width: int) -> dict:
         shape = (size, 3, height, width)
         return dict(
             inputs=torch.randint(256, shape, dtype=torch.uint8, device=device),
-            data_samples=[DataSample().set_gt_label(i % 3) for i in range(size)],
+            data_samples=[
+                DataSample(metainfo=dict(sample_idx=i)).set_gt_label(i % 3)
+                for i in range(size)
+            ],
         )
     from mmdet.testing import demo_mm_inputs
 
