@@ -155,6 +155,7 @@ class LogitDistiller(BaseDistiller):
             connectors = [each for each in loss.parameters() if each.requires_grad]
             if connectors:  # DistributedDataParallel waits for their gradients
                 losses[name] = 0 * sum(each.sum() for each in connectors)
+        self._is_first = False
         return losses
 
     def _learn(
