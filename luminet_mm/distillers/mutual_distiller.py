@@ -7,6 +7,7 @@ from ..checks import check_arguments, check_type
 from ..registry import MODELS
 from .base_distiller import BaseDistiller
 from .building import build_model, check_told, name_of, num_params
+from .distill_losses import compares_features, name_of_loss
 from .pixels import PixelTranslator, describe_pixels
 
 
@@ -65,6 +66,13 @@ class MutualDistiller(BaseDistiller):
                 'MutualDistiller makes its own rows, and only the images of a '
                 'classifier are the same for all; use LogitDistiller'
             )
+        for name, loss in self.distill_losses.items():
+            if compares_features(loss):
+                raise ValueError(
+                    f'model.distill_losses.{name}: {name_of_loss(loss)} compares '
+                    'features, and the models of a MutualDistiller teach each other by '
+                    'their logits only; take a loss of logits, or LogitDistiller'
+                )
         peers = [peers] if isinstance(peers, dict) else peers
         check_type('model.peers', peers, (list, tuple), 'a dict, or a list of dicts')
         if not peers:

@@ -215,7 +215,13 @@ class Taps:
 
 def _meaning(base: str, model: BaseModel, key: str) -> List[str]:
     """The places that the name of several stands for, or itself."""
+    name = type(model).__name__
     if base == 'pooled':
+        if not hasattr(model, 'head'):
+            raise ValueError(
+                f"{key}: 'pooled' is the input of a classifier's head, and {name} has "
+                "none; name a module, as 'neck[0]'"
+            )
         neck = getattr(model, 'neck', None)
         return ['backbone' if neck is None else 'neck']
     if base not in STAGES:
@@ -225,10 +231,10 @@ def _meaning(base: str, model: BaseModel, key: str) -> List[str]:
     if stages is None:
         if base == 'stages' and backbone is not None:
             return ['backbone']
+        part = '' if backbone is None else f'the {type(backbone).__name__} of '
         raise ValueError(
-            f'{key}: {base!r} are not known of the {type(backbone).__name__} of '
-            f'{type(model).__name__}; name modules in their place, one pair a stage, '
-            "as ('backbone.layer1', 'backbone.layer1')"
+            f'{key}: {base!r} are not known of {part}{name}; name modules in their '
+            "place, one pair a stage, as ('backbone.layer1', 'backbone.layer1')"
         )
     if base == 'stages':
         return [f'backbone.{stage.output}' for stage in stages]

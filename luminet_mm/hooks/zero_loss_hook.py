@@ -6,9 +6,10 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checks import check_number, key_of
+from ..losses import CRDLoss
 from ..registry import HOOKS
 from .never_stop import never_stop
 
@@ -19,8 +20,8 @@ class ZeroLossHook(Hook):
 
     That is a distillation loss that is exactly zero for a whole interval: the teacher
     may be the student itself, or no RoI is ever sampled. And it is a class whose name
-    COCO's annotations do not have, since its objects are left out without a word. Of
-    each it warns once.
+    COCO's annotations do not have, since its objects are left out without a word; and
+    a row of :class:`luminet_mm.CRDLoss` that no image has. Of each it warns once.
 
     Args:
         interval (int): Iterations between two checks. Defaults to 50, the
@@ -39,7 +40,8 @@ class ZeroLossHook(Hook):
 
     @never_stop
     def before_train(self, runner: Runner) -> None:
-        """Look for class names of the data set that its annotations do not have."""
+        """Look for class names of the data set that its annotations do not have, and
+        for memory banks of another length."""
         dataset = runner.train_dataloader.dataset
         while hasattr(dataset, 'dataset'):
             dataset = dataset.dataset
@@ -53,6 +55,15 @@ class ZeroLossHook(Hook):
                 logger='current',
                 level=logging.WARNING,
             )
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        for loss in getattr(model, 'distill_losses', nn.ModuleDict()).values():
+            if isinstance(loss, CRDLoss) and loss.num_samples != len(dataset):
+                print_log(
+                    f'{loss.num_samples_key}={loss.num_samples}, and the training set '
+                    f'has {len(dataset)} images; num_samples must be their number',
+                    logger='current',
+                    level=logging.WARNING,
+                )
 
     @never_stop
     def after_train_iter(

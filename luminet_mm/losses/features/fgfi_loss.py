@@ -124,9 +124,14 @@ class FGFILoss(MapLoss):
             )
         key, wanted = key_of(self, 'anchor_generator'), 'a config of an AnchorGenerator'
         check_type(key, anchor_generator, dict, wanted)
-        self.anchor_generator = TASK_UTILS.build(
-            {'_scope_': 'mmdet', **anchor_generator}
-        )
+        try:
+            self.anchor_generator = TASK_UTILS.build(
+                {'_scope_': 'mmdet', **anchor_generator}
+            )
+        except Exception as error:  # whatever mmdet finds wrong
+            raise ValueError(
+                f'{key}={dict(anchor_generator)} must be {wanted}. {error}'
+            ) from error
         check_type(key, self.anchor_generator, AnchorGenerator, wanted)
         self.key_strides = f'{key}.strides'
 

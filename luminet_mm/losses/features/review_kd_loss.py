@@ -2,6 +2,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
 from ...checks import check_number, key_of
@@ -101,6 +102,13 @@ class ReviewKDLoss(FeatureLoss):
     def distance(
         self, feats_S: List[Tensor], feats_T: List[Tensor], **context: Any
     ) -> Tensor:
+        if self.training and len(feats_S[0]) == 1 and get_world_size() == 1:
+            if any(feat[0, 0].numel() == 1 for feat in [*feats_S, *feats_T]):
+                raise ValueError(
+                    'ReviewKDLoss normalises vectors by the statistics of their batch, '
+                    'which a batch of one has not; use a batch_size of 2 or more, and '
+                    'train_dataloader.drop_last=True where one image is left over'
+                )
         levels = list(zip(self.connectors, _maps(feats_S), _maps(feats_T)))
         loss, fused = 0, None
         for fusion, feat_S, feat_T in reversed(levels):  # from the deepest
