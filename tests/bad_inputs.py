@@ -1650,7 +1650,7 @@ def overflowing(folder):
     content = torch.load(weights())
     state = content['state_dict']
     content['state_dict'] = {
-        k: v * 1e30 if 'backbone' in k and v.dim() == 4 else v for k, v in state.items()
+        k: v * 1e38 if 'bn' in k and 'weight' in k else v for k, v in state.items()
     }
     path = doings.file(folder, 'huge.pth', content)
     init_cfg = dict(type='Pretrained', checkpoint=path)
@@ -1668,10 +1668,10 @@ for role, at_role in (('student', 0), ('teacher', 1)):
         ('backbone.layer5', "'backbone.layer"),
         ('backbone.layer2.9', "'backbone.layer2"),
         ('model.backbone', "'backbone'"),
-        ('student.neck', "'neck'"),
+        ('student.neck', 'backbone, neck, head'),
         ('neck.input.input', "'neck"),
         ('roi_head', ''),
-        ('neck.', NO_PLACE),
+        ('neck.', "'neck'"),
         ('.neck', "'neck'"),
         ('', NO_PLACE),
         (' neck', NO_PLACE),
@@ -1684,10 +1684,10 @@ for role, at_role in (('student', 0), ('teacher', 1)):
         ('neck(0)', NO_PLACE),
         ('neck[1:2:0]', ''),
         ('neck[1:2:3:4]', '[0] or [:4]'),
-        ('neck[9]', '1 feature'),
-        ('neck[-2]', '1 feature'),
-        ('neck[:0]', '1 feature'),
-        ('stages[4]', '4 features'),
+        ('neck[9]', 'no feature & is 1'),
+        ('neck[-2]', 'no feature & is 1'),
+        ('neck[:0]', 'no feature & is 1'),
+        ('stages[4]', 'no feature & is 4'),
         ('head', 'backbone or neck'),
         ('head.fc', 'backbone or neck'),
     ):
@@ -1833,7 +1833,7 @@ add(
     f'{LOSSES}.loss_x & SwinTransformer & classifiers',
     compare,
     'FCFDLoss',
-    [('backbone.stages[0]', 'backbone.stages[0]')] * 2,
+    [(f'backbone.stages.{i}', f'backbone.stages.{i}') for i in range(2)],
     batch=image_batch(size=64),
     model=student_of(swin),
 )
@@ -1938,7 +1938,7 @@ add(
 )
 add(
     'num_samples too small, CRDLoss',
-    f'{LOSSES}.loss_x.num_samples=8 & 9 & training set',
+    f'{LOSSES}.loss_x.num_samples=8 & sample_idx 8 & training set',
     compare,
     'CRDLoss',
     batch=numbered(image_batch(), first=2),
@@ -2058,7 +2058,7 @@ for loss in ('KDLoss', 'DKDLoss', 'LuminetLoss', 'DISTLoss', 'BoxLoss'):
         loss,
         STAGES,
     )
-for loss in ('ChannelWiseDivergence', 'MGDLoss', 'PKDLoss', 'FBKDLoss'):
+for loss in ('ChannelWiseDivergence', 'MGDLoss', 'PKDLoss'):
     add(
         f'mmrazor.{loss} without layers',
         f'{LOSSES}.loss_x & {loss} & layers',

@@ -123,23 +123,29 @@ def compare(
         context['gt_labels'] = _labels(data_samples)
     if 'data_samples' in loss.needs:
         context['data_samples'] = data_samples
-    if 'rests' in loss.needs:
-        context['rests'] = tuple(
-            Rest(model, [m for pair in loss.layers for m in taps.modules(pair[side])])
-            for side, (model, taps, _) in enumerate((side_S, side_T))
-        )
     try:
+        if 'rests' in loss.needs:
+            context['rests'] = _rests(loss, side_S, side_T)
         return loss(feats_S, feats_T, **context)
     except (IndexError, RuntimeError, TypeError, ValueError) as error:
         if not is_first:
             raise
         if isinstance(error, ValueError) and not isinstance(loss, SummedOverPairs):
-            raise ValueError(f'{key}: {error}') from error
+            told = str(error).startswith(key)
+            raise ValueError(str(error) if told else f'{key}: {error}') from error
         raise ValueError(
             f'{key}: {name_of_loss(loss)} cannot compare features of the shapes '
             f'{_shapes_of(feats_S)} of the student and {_shapes_of(feats_T)} of the '
             f'teacher. {type(error).__name__}: {error}'
         ) from error
+
+
+def _rests(loss: nn.Module, *sides: Side) -> Tuple[Rest, ...]:
+    """What follows the compared stages in student and teacher."""
+    return tuple(
+        Rest(model, [m for pair in loss.layers for m in taps.modules(pair[side])])
+        for side, (model, taps, _) in enumerate(sides)
+    )
 
 
 def _labels(data_samples: list) -> Optional[Tensor]:

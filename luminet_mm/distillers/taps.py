@@ -74,22 +74,24 @@ class Tap:
         for place in self.places:
             if place.module not in modules:
                 known = {'stages', 'preactivations', 'pooled', *modules} - {''}
-                raise ValueError(
-                    f'{key}: {type(model).__name__} has no {name!r}'
-                    f'{nearest(place.module, known)}'
-                )
+                parts = ', '.join(name for name, _ in model.named_children())
+                hint = nearest(place.module, known) or f'; its parts are {parts}'
+                raise ValueError(f'{key}: {type(model).__name__} has no {name!r}{hint}')
 
     def take(self, seen: Dict[Place, List[Tensor]]) -> List[Tensor]:
         """The features that the name stands for, of all that were seen."""
-        feats = [feat for place in self.places for feat in seen[place]]
+        found = [feat for place in self.places for feat in seen[place]]
         try:
-            feats = feats[self.index]
+            feats = found[self.index]
         except IndexError:
             feats = []
         if not isinstance(feats, list):
             feats = [feats]
         if not feats:
-            raise ValueError(f'{self.key}: {self.name!r} gives no feature')
+            raise ValueError(
+                f'{self.key}: {self.name!r} gives no feature; the number of features '
+                f'there is {len(found)}'
+            )
         return feats
 
     def norms(self, model: BaseModel) -> List[Optional[nn.Module]]:
@@ -251,7 +253,8 @@ def _index(text: Optional[str], what: str) -> Any:
         return slice(None)
     try:
         parts = [int(part) if part else None for part in text[1:-1].split(':')]
-        return parts[0] if len(parts) == 1 and parts[0] is not None else slice(*parts)
+        slice(*parts).indices(1)  # a step of 0 is found when it is used
+        return parts[0] if len(parts) == 1 else slice(*parts)
     except (TypeError, ValueError):
         raise ValueError(f'{what}: {text} is no index such as [0] or [:4]') from None
 

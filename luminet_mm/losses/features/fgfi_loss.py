@@ -160,6 +160,7 @@ class FGFILoss(MapLoss):
         **context: Any,
     ) -> Tensor:
         name = type(self).__name__
+        boxes = boxes_of(name, data_samples)
         image_size = input_size(name, data_samples)
         self._check_strides([feat.shape[2:] for feat in feats_S], image_size)
         feats_S, feats_T = zip(*self.pairs(feats_S, feats_T))
@@ -171,7 +172,7 @@ class FGFILoss(MapLoss):
                 sizes,
             )
         ]
-        masks = near_object_masks(boxes_of(name, data_samples), anchors)
+        masks = near_object_masks(boxes, anchors)
         return fgfi_loss(feats_S, feats_T, masks)
 
     def _check_strides(
