@@ -1588,6 +1588,7 @@ def swin():
         arch=dict(embed_dims=16, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2]),
         img_size=64,
         window_size=2,
+        out_indices=(0, 1, 2, 3),
     )
     return {**model, 'head': dict(type='LinearClsHead', num_classes=5, in_channels=128)}
 
@@ -1833,7 +1834,7 @@ add(
     f'{LOSSES}.loss_x & SwinTransformer & classifiers',
     compare,
     'FCFDLoss',
-    [(f'backbone.stages.{i}', f'backbone.stages.{i}') for i in range(2)],
+    [('stages[0]', 'stages[0]'), ('stages[1]', 'stages[1]')],
     batch=image_batch(size=64),
     model=student_of(swin),
 )

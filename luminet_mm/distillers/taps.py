@@ -109,7 +109,14 @@ class Tap:
         for place in self.places:
             module = model.get_submodule(made_by.get(place, place.module))
             norms.append(module if isinstance(module, _BatchNorm) else None)
-        chosen = norms[self.index]
+        return self.of_chosen(norms)
+
+    def of_chosen(self, of_places: list) -> list:
+        """Those of some values, one of each place, whose features the index takes.
+
+        A place that is the only one may give several features, which have its value.
+        """
+        chosen = of_places if len(of_places) == 1 else of_places[self.index]
         return chosen if isinstance(chosen, list) else [chosen]
 
 
@@ -135,8 +142,7 @@ class Taps:
             name (str): Of a tap.
         """
         tap = self.taps[name]
-        chosen = [place.module for place in tap.places][tap.index]
-        return chosen if isinstance(chosen, list) else [chosen]
+        return tap.of_chosen([place.module for place in tap.places])
 
     @contextmanager
     def observe(
