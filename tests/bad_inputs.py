@@ -2196,3 +2196,197 @@ add(
     ),
     custom_hooks=[dict(type='luminet_mm.ZeroLossHook', interval=1)],
 )
+
+
+def other_losses(folder, losses, again, **changes):
+    """Resume a run with other losses, whose connectors differ; nothing is lost."""
+    model = teacher_of(halved)
+    train(folder, model=dict(model, distill_losses=losses), **changes)
+    run = folder / 'run'
+    kept = doings.keeping(
+        run / 'epoch_1.pth', run / 'epoch_2.pth', run / 'last_checkpoint'
+    )
+    with kept:
+        train(
+            folder,
+            '--resume',
+            model=dict(model, distill_losses=again),
+            train_cfg=dict(max_epochs=3),
+        )
+
+
+FITNET = dict(type='luminet_mm.FitNetLoss')
+REVIEW = dict(type='luminet_mm.ReviewKDLoss')
+CRD = dict(type='luminet_mm.CRDLoss', num_samples=16, num_negatives=8)
+add = kind('features')
+for name, losses, again in (
+    ('another loss', dict(loss_x=FITNET), dict(loss_x=REVIEW)),
+    ('another layer', dict(loss_x=FITNET), dict(loss_x=dict(FITNET, layers=STAGES))),
+    ('another name', dict(loss_x=FITNET), dict(loss_y=FITNET)),
+    ('a loss more', dict(loss_x=KD), dict(loss_x=KD, loss_y=FITNET)),
+    ('a loss less', dict(loss_x=KD, loss_y=FITNET), dict(loss_x=KD)),
+    ('more negatives', dict(loss_x=CRD), dict(loss_x=dict(CRD, num_samples=17))),
+):
+    add(
+        f'--resume with {name}',
+        'resume & epoch_2.pth & distill_losses.loss_ & tensors',
+        other_losses,
+        losses=losses,
+        again=again,
+    )
+
+
+# What is right must neither be refused nor warned of
+def quietly(do, *args, **kwargs):
+    """Whatever is logged as a warning is wrong."""
+    from campaign import recorded  # which imports this module
+
+    said = []
+    with recorded(said):
+        do(*args, **kwargs)
+    said = [text for text in said if 'default scope' not in text]
+    assert not said, said
+
+
+def compare_quietly(loss, *args, **kwargs):
+    quietly(compare, loss, *args, **kwargs)
+
+
+def train_quietly(folder, **changes):
+    quietly(train, folder, **changes)
+
+
+def tested(folder, loss, by_student):
+    """Train a detector, and test its checkpoint by one config or the other."""
+    losses = dict(loss_x=dict(type=f'luminet_mm.{loss}'), loss_kd=KD)
+    model = dict(distill_losses=losses)
+    train(folder, family='faster_rcnn', model=model, train_cfg=dict(max_epochs=1))
+    cfg = doings.run_cfg(folder, family='faster_rcnn', model=model)
+    if by_student:
+        cfg.model = faster_rcnn()
+    cfg.dump(folder / 'test.py')
+    tool('test.py', folder / 'test.py', folder / 'run' / 'epoch_1.pth')
+
+
+def without_boxes():
+    batch = doings.FAMILIES['faster_rcnn'][1]()
+    for sample in batch['data_samples'][1:]:
+        sample.gt_instances = sample.gt_instances[:0]
+    return batch
+
+
+add = kind('features that must work', 'works')
+RETINANET_ANCHORS = dict(
+    type='AnchorGenerator', scales=[4], ratios=[1.0], strides=[8, 16, 32, 64, 128]
+)
+for name, cls in members(registry.MODELS, 'losses.features').items():
+    of_detectors = cls.default_layers[0][0].startswith('neck')
+    settings_ = dict(num_samples=8) if name == 'CRDLoss' else {}
+    for family in ('faster_rcnn', 'retinanet') if of_detectors else ('classifier',):
+        if family == 'retinanet' and name == 'FGFILoss':
+            settings_ = dict(anchor_generator=RETINANET_ANCHORS)
+        batch = None if of_detectors else numbered(image_batch())
+        title = f'{name} as it is, {family}'
+        add(title, '', compare_quietly, name, None, family, batch, **settings_)
+for loss in ('CWDLoss', 'FGDLoss', 'FGFILoss', 'MGDLoss', 'PKDLoss'):
+    one = loss != 'FGFILoss'
+    layers = [('neck[1]', 'neck[1]')] if one else None
+    add(
+        f'{loss} of {"one level" if one else "images without boxes"}',
+        '',
+        compare,
+        loss,
+        layers,
+        'faster_rcnn',
+        without_boxes(),
+    )
+add(
+    'maps of a ViT, whose images have one size',
+    '',
+    compare_quietly,
+    'CWDLoss',
+    [('stages[3]', 'backbone')],
+    model=teacher_of(partial(vit, 'featmap')),
+)
+add(
+    'layers of a model of timm',
+    '',
+    compare_quietly,
+    'ATLoss',
+    [('model.layer1', 'model.layer1')],
+    model=student_of(timm_model),
+)
+add(
+    'stages behind a frozen one',
+    '',
+    compare_quietly,
+    'ATLoss',
+    [('stages[1:]', 'stages[1:]')],
+    model=dict(student=classifier(backbone=dict(frozen_stages=1))),
+)
+add(
+    'stages of gradient checkpointing',
+    '',
+    compare_quietly,
+    'ATLoss',
+    model=student_of(checkpointed),
+)
+for loss in ('RKDLoss', 'ReviewKDLoss'):
+    add(f'two images, {loss}', '', compare_quietly, loss, batch=image_batch(2))
+for loss in ('ATLoss', 'RKDLoss', 'FCFDLoss'):
+    add(
+        f'softened labels, {loss}',
+        '',
+        compare_quietly,
+        loss,
+        model=dict(student=classifier(data_preprocessor=mixup)),
+    )
+for loss in ('ChannelWiseDivergence', 'L1Loss', 'ABLoss', 'KLDivergence', 'ATLoss'):
+    for family, layers in (('classifier', STAGES), ('faster_rcnn', FPN)):
+        add(
+            f'mmrazor.{loss}, {family}',
+            '',
+            compare_quietly,
+            f'mmrazor.{loss}',
+            layers,
+            family,
+        )
+AT = dict(loss_x=dict(type='luminet_mm.ATLoss'))
+for ends in (
+    dict(stop_epoch=2),
+    dict(stop_epoch=1, warmup=1),
+    dict(stop_iter=8),
+    dict(stop_iter=4, warmup=1),
+    dict(stop_epoch=1, warmup=4, warmup_by_epoch=False),
+    dict(stop_epoch=1, stop_iter=5),
+):
+    add(
+        f'an end, {ends}',
+        '',
+        train_quietly,
+        model=dict(ends, distill_losses=dict(AT, loss_kd=KD, loss_y=FITNET)),
+        custom_hooks=[dict(type='luminet_mm.ZeroLossHook', interval=1)],
+    )
+add(
+    'the memory of CRD',
+    '',
+    train_quietly,
+    model=dict(distill_losses=dict(loss_x=CRD)),
+    custom_hooks=[dict(type='luminet_mm.ZeroLossHook', interval=1)],
+)
+add(
+    'pictures of logits beside features',
+    '',
+    train_quietly,
+    model=dict(distill_losses=dict(AT, loss_kd=KD)),
+    custom_hooks=[dict(type='luminet_mm.DistillVisualizationHook')],
+)
+add(
+    'EMA of connectors',
+    '',
+    train_quietly,
+    model=dict(distill_losses=dict(loss_x=dict(type='luminet_mm.OFDLoss'))),
+    custom_hooks=[dict(type='EMAHook', momentum=0.1)],
+)
+for by_student, name in ((True, "the student's config"), (False, 'its own config')):
+    add(f'test.py with connectors, {name}', '', tested, 'MGDLoss', by_student)
