@@ -1659,6 +1659,13 @@ def overflowing(folder):
     compare('ATLoss', model=dict(student=classifier(init_cfg=init_cfg)))
 
 
+def draw_features(folder):
+    """Perceptions where no logits are compared."""
+    model = dict(distill_losses=dict(loss_x=dict(type='luminet_mm.ATLoss')))
+    doings.run_cfg(folder, model=model).dump(folder / 'config.py')
+    tool('analysis_tools/draw_perception.py', 'config.py', weights())
+
+
 add = kind('features')
 for role, at_role in (('student', 0), ('teacher', 1)):
     for wrong, words in (
@@ -2152,6 +2159,51 @@ add(
     stop_epoch=1,
 )
 
+
+def concatenated(folder):
+    """Two data sets whose images have the same indices."""
+    crd = dict(type='luminet_mm.CRDLoss', num_samples=32, num_negatives=8)
+    dataset = doings.run_cfg(folder).train_dataloader.dataset
+    together = dict(_delete_=True, type='ConcatDataset', datasets=[dataset, dataset])
+    hook = dict(type='luminet_mm.ZeroLossHook')
+    cfg = doings.run_cfg(
+        folder, model=dict(distill_losses=dict(loss_x=crd)), custom_hooks=[hook]
+    )
+    cfg.merge_from_dict(dict(train_dataloader=dict(dataset=together)))
+    cfg.dump(folder / 'config.py')
+    tool('train.py', folder / 'config.py')
+
+
+for layers in (
+    [('pooled', 'pooled'), ('stages', 'stages')],
+    [(f'stages[{i}]', f'stages[{i}]') for i in (3, 2, 1)],
+):
+    add(
+        f'from the deepest on, ReviewKDLoss, {layers}',
+        f'{LAYERS} & ReviewKDLoss & shallowest & order',
+        compare,
+        'ReviewKDLoss',
+        layers,
+    )
+add(
+    'maps before their ReLU, FCFDLoss',
+    f"{LOSSES}.loss_x & 'backbone.layer1.1.relu' & 'backbone.layer1'",
+    compare,
+    'FCFDLoss',
+    [('preactivations', 'preactivations')],
+)
+add(
+    'what KDLoss leaves over in ATLoss',
+    f"{LOSSES}.loss_x & 'tau' & _delete_",
+    compare,
+    'ATLoss',
+    tau=4.0,
+)
+add(
+    'draw_perception.py of features alone',
+    'model.distill_losses & features & logits',
+    draw_features,
+)
 add = kind('features worth a warning', 'warning')
 add(
     'batches of one, RKDLoss',
@@ -2166,6 +2218,11 @@ add(
     compare,
     'ATLoss',
     model=dict(student=classifier(backbone=dict(frozen_stages=1))),
+)
+add(
+    'two data sets, CRDLoss',
+    f'{LOSSES}.loss_x.num_samples=32 & ConcatDataset',
+    concatenated,
 )
 add(
     'num_samples too large, CRDLoss',

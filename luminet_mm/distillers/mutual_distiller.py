@@ -40,8 +40,9 @@ class MutualDistiller(BaseDistiller):
             is taught with all of them.
         data_preprocessor (dict, optional): Of all models whose config has none;
             the runner passes a top-level one.
-        **kwargs: ``warmup``, ``warmup_by_epoch``, ``source`` and ``init_cfg`` as of
-            :class:`LogitDistiller`. The paper has no warm-up.
+        **kwargs: ``warmup``, ``warmup_by_epoch``, ``stop_epoch``, ``stop_iter``,
+            ``source`` and ``init_cfg`` as of :class:`LogitDistiller`. The paper has no
+            warm-up and no end.
 
     Raises:
         TypeError, ValueError: For a config that cannot work, naming the key,
@@ -102,8 +103,7 @@ class MutualDistiller(BaseDistiller):
         own, rows = {}, {}
         for prefix, (model, images) in models.items():
             own[prefix], rows[prefix] = self._observed_loss(model, images, data_samples)
-        losses = {}
-        for prefix, of_model in own.items():
+        for prefix, of_model in () if self.is_over else own.items():
             taught = [
                 self._distill(rows[prefix], rows[other])
                 for other in models
@@ -111,7 +111,11 @@ class MutualDistiller(BaseDistiller):
             ]
             for name in self.distill_losses:
                 of_model[name] = sum(each[name] for each in taught) / len(taught)
-            losses.update((prefix + name, loss) for name, loss in of_model.items())
+        losses = {
+            prefix + name: loss
+            for prefix, of_model in own.items()
+            for name, loss in of_model.items()
+        }
         self._is_first = False
         return losses
 

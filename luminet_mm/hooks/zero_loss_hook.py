@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from ..checks import check_number, key_of
 from ..losses import CRDLoss
@@ -57,13 +58,8 @@ class ZeroLossHook(Hook):
             )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for loss in getattr(model, 'distill_losses', nn.ModuleDict()).values():
-            if isinstance(loss, CRDLoss) and loss.num_samples != len(dataset):
-                print_log(
-                    f'{loss.num_samples_key}={loss.num_samples}, and the training set '
-                    f'has {len(dataset)} images; num_samples must be their number',
-                    logger='current',
-                    level=logging.WARNING,
-                )
+            if isinstance(loss, CRDLoss):
+                _check_memory(loss, dataset)
 
     @never_stop
     def after_train_iter(
@@ -95,3 +91,21 @@ class ZeroLossHook(Hook):
                     level=logging.WARNING,
                 )
         self.count, self.sums = 0, {}
+
+
+def _check_memory(loss: CRDLoss, dataset: Dataset) -> None:
+    """Warn where the rows of a memory bank are not those of the images."""
+    if loss.num_samples != len(dataset):
+        problem = f'the training set has {len(dataset)} images, which it must be'
+    elif hasattr(dataset, 'datasets'):
+        problem = (
+            f'each part of a {type(dataset).__name__} counts its images from 0, so '
+            'several share a row of the memory; train on one data set'
+        )
+    else:
+        return
+    print_log(
+        f'{loss.num_samples_key}={loss.num_samples}: {problem}',
+        logger='current',
+        level=logging.WARNING,
+    )

@@ -96,7 +96,7 @@ class FGFILoss(MapLoss):
             scales=[8], ratios=[0.5, 1.0, 2.0], strides=[4, 8, 16, 32, 64])``.
 
     Raises:
-        TypeError, ValueError: If ``anchor_generator`` is of another type; and as
+        TypeError, ValueError: If ``anchor_generator`` is none; and as
             :class:`FeatureLoss`. In ``connect``, if it has not as many strides as there
             are levels; in ``forward``, if a stride is not that of its level, or a data
             sample has no boxes or no ``batch_input_shape``.

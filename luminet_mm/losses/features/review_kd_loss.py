@@ -70,7 +70,8 @@ class ReviewKDLoss(FeatureLoss):
 
     Raises:
         TypeError, ValueError: If ``mid_channels`` is no integer above 0; and as
-            :class:`FeatureLoss`.
+            :class:`FeatureLoss`. In ``connect``, for layers from the deepest on; in
+            ``forward``, for vectors in a batch of one.
     """
 
     default_layers = (('stages', 'preactivations'), ('pooled', 'pooled'))
@@ -92,6 +93,13 @@ class ReviewKDLoss(FeatureLoss):
         self, shapes_S: Sequence[Sequence[int]], shapes_T: Sequence[Sequence[int]]
     ) -> None:
         super().connect(shapes_S, shapes_T)
+        heights = [shape[2] if len(shape) > 2 else 1 for shape in shapes_S]
+        if heights != sorted(heights, reverse=True):
+            raise ValueError(
+                f'{self.key}={self.layers}: ReviewKDLoss goes from the shallowest to '
+                f"the deepest layer, but the student's maps grow there: "
+                f'{list(shapes_S)}; name them in another order'
+            )
         mid = self.mid_channels or min(512, shapes_S[-1][1])
         last = len(shapes_S) - 1
         self.connectors = nn.ModuleList(
