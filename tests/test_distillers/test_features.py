@@ -361,6 +361,16 @@ class TestEnd:
             assert model.is_over == over
             assert ('loss_0' in step(model, image_batch())) != over
 
+    def test_checks_of_the_run_are_made_once(self, tmp_path):
+        """Also of one that is resumed behind the end."""
+        model = taught(tmp_path, [KD], stop_iter=5)
+        MessageHub.get_current_instance().update_info('iter', 6)
+        checks = []
+        model._check_run = lambda: checks.append(1)
+        for _ in range(2):
+            step(model, image_batch())
+        assert len(checks) == 1
+
     def test_warmup(self, tmp_path):
         model = taught(tmp_path, [FITNET], classifier(), wide(), warmup=4)
         hub = MessageHub.get_current_instance()
