@@ -32,9 +32,11 @@ from doings import (
     train,
     weights,
 )
+from mmengine.model import BaseModel
 from tiny import cascade_rcnn, classifier, dense, faster_rcnn, image_batch
 
 from luminet_mm import registry
+from luminet_mm.config import load_model_cfg
 from luminet_mm.run_checks import check_run
 
 nan, inf = float('nan'), float('inf')
@@ -89,6 +91,12 @@ WRONG = {
     'dict': (('x', 5, True, None, []), 'dict'),
     'Sequence[float]': (('2', 3, None, [], ['2'], [nan], [0], [True], {}), ''),
     'Sequence[int]': (('2', 3, None, [], ['2'], [nan], [99], [-1], {}), ''),
+    'Sequence[bool]': (('TF', 3, None, [], [True], [1, 0], {}), ''),
+    'Sequence[Tuple[str, str]]': (
+        ('neck', 3, [], ['neck'], [['neck']], [['neck', 0]], {}, {'neck': 'neck'}),
+        'pairs',
+    ),
+    'Dict[str, Any]': (('x', 5, [], {}, {'type': 'X'}, {'scales': [8]}), ''),
     'Dict[str, dict]': (('x', 5, None, [], {}, [dict(type='a')]), 'loss'),
     'Union[dict, List[dict]]': (('x', 5, None, [], {}, ['x'], [None]), ''),
     'Union[str, List[str]]': ((5, True, [], {}, [5], ''), ''),
@@ -1520,3 +1528,926 @@ add(
     dict(type='luminet_mm.DKDLoss'),
     student=classifier(data_preprocessor=mixup),
 )
+
+
+# -------------------------------------------------------------------------- features
+LAYERS = f'{LOSSES}.loss_x.layers'
+FPN = [('neck', 'neck')]
+STAGES = [('stages', 'stages')]
+POOLED = [('pooled', 'pooled')]
+NO_PLACE = "is no place & 'neck[:4]'"
+
+
+def compare(loss, layers=None, family='classifier', batch=None, model=None, **settings):
+    """A step with a loss of features; of another package where it is named so."""
+    kind_of = loss if '.' in loss else f'luminet_mm.{loss}'
+    layers = {} if layers is None else dict(layers=layers)
+    loss = dict(type=kind_of, **layers, **settings)
+    distil_with(loss, family=family, batch=batch, **(model or {}))
+
+
+def three_stages():
+    """A ResNet of three stages."""
+    return classifier(
+        backbone=dict(
+            num_stages=3, out_indices=(2,), strides=(1, 2, 2), dilations=(1, 1, 1)
+        ),
+        head=dict(in_channels=32),
+    )
+
+
+def halved():
+    """A ResNet whose maps have half the size and twice the channels."""
+    return classifier(
+        backbone=dict(base_channels=16, strides=(2, 2, 2, 2)),
+        head=dict(in_channels=128),
+    )
+
+
+def vit(out_type='cls_token'):
+    model = classifier(backbone=dict(init_cfg=None))
+    model['backbone'] = dict(
+        type='VisionTransformer',
+        arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64),
+        img_size=32,
+        patch_size=8,
+        out_type=out_type,
+    )
+    if out_type == 'cls_token':
+        del model['neck']
+    return {**model, 'head': dict(type='LinearClsHead', num_classes=5, in_channels=32)}
+
+
+def grouped():
+    return classifier(backbone=dict(norm_cfg=dict(type='GN', num_groups=4)))
+
+
+def swin():
+    model = classifier(backbone=dict(init_cfg=None))
+    model['backbone'] = dict(
+        type='SwinTransformer',
+        arch=dict(embed_dims=16, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2]),
+        img_size=64,
+        window_size=2,
+        out_indices=(0, 1, 2, 3),
+    )
+    return {**model, 'head': dict(type='LinearClsHead', num_classes=5, in_channels=128)}
+
+
+def timm_model():
+    model = classifier()
+    for part in ('backbone', 'neck', 'head'):
+        del model[part]
+    return {
+        **model,
+        'type': 'TimmClassifier',
+        'model_name': 'resnet18',
+        'num_classes': 5,
+        'loss': dict(type='CrossEntropyLoss'),
+    }
+
+
+def checkpointed():
+    return classifier(backbone=dict(with_cp=True))
+
+
+def student_of(make, **changes):
+    """A student and a teacher of one kind."""
+    return dict(student=make(), teacher=make(), teacher_ckpt=weights(make), **changes)
+
+
+def teacher_of(make):
+    return dict(teacher=make(), teacher_ckpt=weights(make))
+
+
+@doings.MODELS.register_module(force=True)
+class ClassifierWithoutFeatures(BaseModel):
+    """A model of one's own that has no ``extract_feat``."""
+
+    def __init__(self, data_preprocessor=None):
+        super().__init__(data_preprocessor)
+        self.backbone = torch.nn.Conv2d(3, 5, 1)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return self.backbone(inputs)
+
+
+def without_features():
+    return dict(
+        type='luminet_mm.ClassifierWithoutFeatures',
+        _scope_='mmpretrain',
+        data_preprocessor=classifier()['data_preprocessor'],
+    )
+
+
+def numbered(batch, first=0):
+    """Give each image of a batch its index in the data set."""
+    for index, sample in enumerate(batch['data_samples']):
+        sample.set_metainfo(dict(sample_idx=first + index))
+    return batch
+
+
+def overflowing(folder):
+    """A student that starts from weights whose features overflow."""
+    content = torch.load(weights())
+    state = content['state_dict']
+    content['state_dict'] = {
+        k: v * 1e38 if 'bn' in k and 'weight' in k else v for k, v in state.items()
+    }
+    path = doings.file(folder, 'huge.pth', content)
+    init_cfg = dict(type='Pretrained', checkpoint=path)
+    compare('ATLoss', model=dict(student=classifier(init_cfg=init_cfg)))
+
+
+def draw_features(folder):
+    """Perceptions where no logits are compared."""
+    model = dict(distill_losses=dict(loss_x=dict(type='luminet_mm.ATLoss')))
+    doings.run_cfg(folder, model=model).dump(folder / 'config.py')
+    tool('analysis_tools/draw_perception.py', 'config.py', weights())
+
+
+add = kind('features')
+for role, at_role in (('student', 0), ('teacher', 1)):
+    for wrong, words in (
+        ('nekc', "'neck'"),
+        ('stage', "'stages'"),
+        ('pool', "'pooled'"),
+        ('preactivation', "'preactivations'"),
+        ('layer2', ''),
+        ('backbone.layer5', "'backbone.layer"),
+        ('backbone.layer2.9', "'backbone.layer2"),
+        ('model.backbone', "'backbone'"),
+        ('student.neck', 'backbone, neck, head'),
+        ('neck.input.input', "'neck"),
+        ('roi_head', ''),
+        ('neck.', "'neck'"),
+        ('.neck', "'neck'"),
+        ('', NO_PLACE),
+        (' neck', NO_PLACE),
+        ('neck[', NO_PLACE),
+        ('neck]', NO_PLACE),
+        ('neck[]', ''),
+        ('neck[a]', ''),
+        ('neck[0,1]', ''),
+        ('neck[0][0]', NO_PLACE),
+        ('neck(0)', NO_PLACE),
+        ('neck[1:2:0]', ''),
+        ('neck[1:2:3:4]', '[0] or [:4]'),
+        ('neck[9]', 'no feature & is 1'),
+        ('neck[-2]', 'no feature & is 1'),
+        ('neck[:0]', 'no feature & is 1'),
+        ('stages[4]', 'no feature & is 4'),
+        ('head', 'backbone or neck'),
+        ('head.fc', 'backbone or neck'),
+    ):
+        pair = ['neck', 'neck']
+        pair[at_role] = wrong
+        add(
+            f'{role}: layers={wrong!r}',
+            f'{LAYERS} & {role} & {wrong!r} & {words}',
+            compare,
+            'ATLoss',
+            [tuple(pair)],
+        )
+add('a pair that is no list', f"{LAYERS} & pairs & 'neck'", compare, 'ATLoss', FPN[0])
+add('a layer that never runs', LAYERS, compare, 'ATLoss', [('head', 'neck')])
+for loss, layers in (
+    ('RKDLoss', STAGES),
+    ('CRDLoss', [('stages[3]', 'stages[3]')]),
+):
+    add(
+        f'{loss} on maps',
+        f'{LAYERS} & {loss} & vectors & student',
+        compare,
+        loss,
+        layers,
+    )
+for loss in (
+    'ATLoss',
+    'CWDLoss',
+    'FCFDLoss',
+    'FGDLoss',
+    'FGFILoss',
+    'FitNetLoss',
+    'MGDLoss',
+    'OFDLoss',
+    'PKDLoss',
+):
+    add(
+        f'{loss} on vectors',
+        f'{LAYERS} & {loss} & maps & student',
+        compare,
+        loss,
+        POOLED,
+    )
+add(
+    'vectors of the teacher alone',
+    f'{LAYERS} & ATLoss & maps & teacher',
+    compare,
+    'ATLoss',
+    [('stages[3]', 'pooled')],
+)
+for loss in ('CWDLoss', 'FGDLoss', 'PKDLoss', 'MGDLoss'):
+    add(
+        f'levels of different strides, {loss}',
+        f'{LAYERS} & levels & stride',
+        compare,
+        loss,
+        [('neck[0]', 'neck[1]')],
+        'faster_rcnn',
+    )
+add(
+    'levels of different strides, all of a RetinaNet',
+    f'{LAYERS} & levels & stride',
+    compare,
+    'CWDLoss',
+    family='faster_rcnn',
+    model=teacher_of(doings.retinanet),
+)
+add(
+    'other channels, PKDLoss',
+    f'{LAYERS} & PKDLoss & 16 & 32 & CWDLoss',
+    compare,
+    'PKDLoss',
+    [('neck[1]', 'neck[0]')],
+    'faster_rcnn',
+    model=teacher_of(doings.retinanet),
+)
+for loss in ('ATLoss', 'FCFDLoss', 'OFDLoss', 'ReviewKDLoss'):
+    add(
+        f'other stages, {loss}',
+        f'{LAYERS} & 4 features & 3 of the teacher & pairs',
+        compare,
+        loss,
+        model=teacher_of(three_stages),
+    )
+add(
+    'maps of two sizes, OFDLoss',
+    f'{LAYERS} & OFDLoss & one H and W',
+    compare,
+    'OFDLoss',
+    model=teacher_of(halved),
+)
+add(
+    'a map that must grow, FitNetLoss',
+    f'{LAYERS} & FitNetLoss & enlarge',
+    compare,
+    'FitNetLoss',
+    [('stages[3]', 'stages[0]')],
+)
+add(
+    'maps of four times the size, FCFDLoss',
+    f'{LAYERS} & FCFDLoss & twice the size',
+    compare,
+    'FCFDLoss',
+    [('stages[0]', 'stages[2]'), ('stages[3]', 'stages[3]')],
+)
+add(
+    'one stage, FCFDLoss',
+    f'{LAYERS} & FCFDLoss & two stages',
+    compare,
+    'FCFDLoss',
+    [('stages[3]', 'stages[3]')],
+)
+add(
+    'more paths than there are, FCFDLoss',
+    f'{LOSSES}.loss_x.num_paths=7 & 6',
+    compare,
+    'FCFDLoss',
+    num_paths=7,
+)
+add(
+    'stages out of order, FCFDLoss',
+    f'{LOSSES}.loss_x & order',
+    compare,
+    'FCFDLoss',
+    [('stages[3]', 'stages[3]'), ('stages[2]', 'stages[2]')],
+)
+add(
+    'a stage that is no layer, FCFDLoss',
+    f"{LOSSES}.loss_x & 'backbone.layer2.0' & 'backbone.layer2'",
+    compare,
+    'FCFDLoss',
+    [('backbone.layer2.0', 'backbone.layer2.0'), ('stages[3]', 'stages[3]')],
+)
+add(
+    'a detector, FCFDLoss',
+    f'{LOSSES}.loss_x & FasterRCNN & classifiers',
+    compare,
+    'FCFDLoss',
+    family='faster_rcnn',
+)
+add(
+    'a Swin, FCFDLoss',
+    f'{LOSSES}.loss_x & SwinTransformer & classifiers',
+    compare,
+    'FCFDLoss',
+    [('stages[0]', 'stages[0]'), ('stages[1]', 'stages[1]')],
+    batch=image_batch(size=64),
+    model=student_of(swin),
+)
+add(
+    'gradient checkpointing, FCFDLoss',
+    f'{LOSSES}.loss_x & with_cp=True',
+    compare,
+    'FCFDLoss',
+    model=student_of(checkpointed),
+)
+add(
+    'a tap in gradient checkpointing',
+    f'{LOSSES}.loss_x & layer2.0.conv1 & with_cp',
+    compare,
+    'ATLoss',
+    [('backbone.layer2.0.conv1', 'backbone.layer2.0.conv1')],
+    model=student_of(checkpointed),
+)
+add(
+    'a frozen stage',
+    f'{LOSSES}.loss_x & frozen_stages',
+    compare,
+    'ATLoss',
+    [('stages[0]', 'stages[0]')],
+    model=dict(student=classifier(backbone=dict(frozen_stages=2))),
+)
+add('features that overflow', f'{LOSSES}.loss_x & student & not finite', overflowing)
+for loss in ('FGDLoss', 'FGFILoss'):
+    settings_ = (
+        {}
+        if loss == 'FGDLoss'
+        else dict(
+            anchor_generator=dict(
+                type='AnchorGenerator',
+                scales=[8],
+                ratios=[1.0],
+                strides=[1, 2, 4, 8],
+            )
+        )
+    )
+    add(
+        f'a classifier, {loss}',
+        f'{LOSSES}.loss_x & {loss} & detectors',
+        compare,
+        loss,
+        STAGES,
+        **settings_,
+    )
+for strides, words in (
+    ([4, 8, 16], '5'),
+    ([8, 16, 32, 64, 128], '8 there'),
+    ([64, 32, 16, 8, 4], '64 there'),
+):
+    add(
+        f'strides {strides}, FGFILoss',
+        f'{LOSSES}.loss_x.anchor_generator.strides & {words}',
+        compare,
+        'FGFILoss',
+        family='faster_rcnn',
+        anchor_generator=dict(
+            type='AnchorGenerator', scales=[8], ratios=[1.0], strides=strides
+        ),
+    )
+for wrong in (
+    dict(type='AnchorGenerator'),
+    dict(type='AnchorGenerator', scale=[8], ratios=[1.0], strides=[4]),
+    dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5),
+):
+    add(
+        f'anchor_generator={wrong}',
+        f'{LOSSES}.loss_x.anchor_generator & AnchorGenerator',
+        compare,
+        'FGFILoss',
+        family='faster_rcnn',
+        anchor_generator=wrong,
+    )
+add(
+    'no indices of images, CRDLoss', f'{LOSSES}.loss_x & sample_idx', compare, 'CRDLoss'
+)
+add(
+    'two pairs, CRDLoss',
+    f'{LAYERS} & CRDLoss & one pair',
+    compare,
+    'CRDLoss',
+    POOLED * 2,
+)
+add(
+    'softened labels, CRDLoss',
+    f'{LOSSES}.loss_x & CRDLoss & mixup',
+    compare,
+    'CRDLoss',
+    batch=numbered(image_batch()),
+    model=dict(student=classifier(data_preprocessor=mixup)),
+)
+add(
+    'a detector, CRDLoss',
+    f'{LOSSES}.loss_x & CRDLoss & vectors',
+    compare,
+    'CRDLoss',
+    [('neck[3]', 'neck[3]')],
+    'faster_rcnn',
+)
+add(
+    'num_samples too small, CRDLoss',
+    f'{LOSSES}.loss_x.num_samples=8 & sample_idx 8 & training set',
+    compare,
+    'CRDLoss',
+    batch=numbered(image_batch(), first=2),
+    num_samples=8,
+)
+add(
+    'num_samples too small, in a run',
+    f'{LOSSES}.loss_x.num_samples=15 & training set',
+    with_model,
+    distill_losses=dict(loss_x=dict(type='luminet_mm.CRDLoss', num_samples=15)),
+)
+add(
+    'one image in a batch, ReviewKDLoss',
+    f'{LOSSES}.loss_x & ReviewKDLoss & batch of one',
+    compare,
+    'ReviewKDLoss',
+    batch=image_batch(1),
+)
+for loss in ('RKDLoss', 'CWDLoss'):
+    add(
+        f'pooled features of a detector, {loss}',
+        f"{LAYERS} & 'pooled' & FasterRCNN & classifier",
+        compare,
+        loss,
+        POOLED,
+        'faster_rcnn',
+    )
+for name, make in (('a ViT', vit), ('a Swin', swin)):
+    for place in ('preactivations', 'preactivations[1]'):
+        add(
+            f'{place} of {name}',
+            f"{LAYERS} & 'preactivations' & Transformer & modules & pair",
+            compare,
+            'OFDLoss',
+            [(place, place)],
+            model=student_of(make),
+        )
+add(
+    'no batch normalisation, OFDLoss',
+    f'{LAYERS} & OFDLoss & batch normalisation',
+    compare,
+    'OFDLoss',
+    [('backbone.layer1', 'backbone.layer1')],
+)
+add(
+    'group normalisation, OFDLoss',
+    f'{LAYERS} & OFDLoss & batch normalisation',
+    compare,
+    'OFDLoss',
+    model=student_of(grouped),
+)
+for place in ('stages', 'preactivations', 'pooled', 'backbone'):
+    add(
+        f'{place} of a model of timm',
+        f'{LAYERS} & {place} & TimmClassifier',
+        compare,
+        'ATLoss',
+        [(place, place)],
+        model=dict(student=timm_model(), teacher=timm_model()),
+    )
+add(
+    'a teacher without extract_feat',
+    'model.teacher & ClassifierWithoutFeatures & features',
+    compare,
+    'ATLoss',
+    [('stages', 'backbone')],
+    model=teacher_of(without_features),
+)
+add(
+    'a student without extract_feat',
+    'model.student & ClassifierWithoutFeatures & features',
+    compare,
+    'ATLoss',
+    [('backbone', 'stages')],
+    model=dict(student=without_features()),
+)
+for layers in (None, STAGES):
+    for losses in (['ATLoss'], ['ATLoss', 'KDLoss']):
+        add(
+            f'a mutual student, {" and ".join(losses)}, layers={layers}',
+            f'{LOSSES}.loss_0 & ATLoss & MutualDistiller & LogitDistiller',
+            distil,
+            type='luminet_mm.MutualDistiller',
+            distill_losses={
+                f'loss_{i}': dict(type=f'luminet_mm.{loss}')
+                for i, loss in enumerate(losses)
+            },
+        )
+add(
+    'a mutual student, a loss of mmrazor with layers',
+    f'{LOSSES}.loss_x & L2Loss & MutualDistiller',
+    distil,
+    type='luminet_mm.MutualDistiller',
+    distill_losses=dict(loss_x=dict(type='mmrazor.L2Loss', layers=STAGES)),
+)
+add(
+    'two teachers',
+    f'{LOSSES}.loss_x & features & 2 teachers & name one',
+    compare,
+    'ATLoss',
+    model=dict(teacher=[classifier()] * 2, teacher_ckpt=[weights()] * 2),
+)
+for loss in ('luminet_mm.ATLoss', 'mmrazor.ChannelWiseDivergence'):
+    add(
+        f'compares beside {loss}',
+        f"{LOSSES}.loss_x.compares='logits' & layers & {loss.split('.')[1]}",
+        compare,
+        loss,
+        STAGES,
+        compares='logits',
+    )
+for loss in ('KDLoss', 'DKDLoss', 'LuminetLoss', 'DISTLoss', 'BoxLoss'):
+    add(
+        f'layers beside {loss}',
+        f'{LOSSES}.loss_x & {loss} & rows',
+        compare,
+        loss,
+        STAGES,
+    )
+for loss in ('ChannelWiseDivergence', 'MGDLoss', 'PKDLoss'):
+    add(
+        f'mmrazor.{loss} without layers',
+        f'{LOSSES}.loss_x & {loss} & layers',
+        compare,
+        f'mmrazor.{loss}',
+    )
+for loss in (
+    'ActivationLoss',
+    'CRDLoss',
+    'DAFLLoss',
+    'DKDLoss',
+    'FBKDLoss',
+    'InformationEntropyLoss',
+    'OnehotLikeLoss',
+    'WSLD',
+):
+    add(
+        f'mmrazor.{loss} with layers',
+        f'{LOSSES}.loss_x & {loss}',
+        compare,
+        f'mmrazor.{loss}',
+        STAGES,
+    )
+for layers in ([], ['neck'], 'neck', [('neck', 0)], [('neck',)], 5):
+    add(
+        f'mmrazor.L2Loss with layers={layers!r}',
+        f'{LAYERS} & pairs',
+        compare,
+        'mmrazor.L2Loss',
+        layers,
+    )
+add(
+    'maps of two sizes, mmrazor.L2Loss',
+    f'{LOSSES}.loss_x & L2Loss & (8, 8, 32, 32) & (8, 16, 16, 16)',
+    compare,
+    'mmrazor.L2Loss',
+    model=teacher_of(halved),
+    layers=STAGES,
+)
+add(
+    'a misspelt layers beside a loss of mmrazor',
+    f"{LOSSES}.loss_x & 'layer' & 'layers'",
+    compare,
+    'mmrazor.ChannelWiseDivergence',
+    layer=STAGES,
+)
+for loss, right in (
+    ('FeatureLoss', ''),
+    ('FitnetLoss', 'FitNetLoss'),
+    ('ReviewKD', 'ReviewKDLoss'),
+    ('ABLoss', ''),
+):
+    add(
+        f'the loss {loss}',
+        f'{LOSSES}.loss_x.type & luminet_mm.{loss} & {right}',
+        compare,
+        loss,
+    )
+for setting, value, words in (
+    ('stop_epoch', 0, 'at least 1'),
+    ('stop_epoch', 3, 'model.warmup=5'),
+    ('stop_iter', 0, 'at least 1'),
+    ('stop_iter', 3, 'model.warmup=5'),
+):
+    add(
+        f'{setting}={value}',
+        f'model.{setting}={value} & {words}',
+        compare,
+        'ATLoss',
+        model={
+            setting: value,
+            'warmup': 5,
+            'warmup_by_epoch': setting == 'stop_epoch',
+        },
+    )
+add(
+    'stop_iter in the epoch of the warm-up',
+    'model.stop_iter=5 & model.warmup=2',
+    with_model,
+    warmup=2,
+    stop_iter=5,
+)
+add(
+    'stop_epoch in the iterations of the warm-up',
+    'model.stop_epoch=1 & model.warmup=6',
+    with_model,
+    warmup=6,
+    warmup_by_epoch=False,
+    stop_epoch=1,
+)
+
+
+def concatenated(folder):
+    """Two data sets whose images have the same indices."""
+    crd = dict(type='luminet_mm.CRDLoss', num_samples=32, num_negatives=8)
+    dataset = doings.run_cfg(folder).train_dataloader.dataset
+    together = dict(_delete_=True, type='ConcatDataset', datasets=[dataset, dataset])
+    hook = dict(type='luminet_mm.ZeroLossHook')
+    cfg = doings.run_cfg(
+        folder, model=dict(distill_losses=dict(loss_x=crd)), custom_hooks=[hook]
+    )
+    cfg.merge_from_dict(dict(train_dataloader=dict(dataset=together)))
+    cfg.dump(folder / 'config.py')
+    tool('train.py', folder / 'config.py')
+
+
+for layers in (
+    [('pooled', 'pooled'), ('stages', 'stages')],
+    [(f'stages[{i}]', f'stages[{i}]') for i in (3, 2, 1)],
+):
+    add(
+        f'from the deepest on, ReviewKDLoss, {layers}',
+        f'{LAYERS} & ReviewKDLoss & shallowest & order',
+        compare,
+        'ReviewKDLoss',
+        layers,
+    )
+add(
+    'maps before their ReLU, FCFDLoss',
+    f"{LOSSES}.loss_x & 'backbone.layer1.1.relu' & 'backbone.layer1'",
+    compare,
+    'FCFDLoss',
+    [('preactivations', 'preactivations')],
+)
+add(
+    'what KDLoss leaves over in ATLoss',
+    f"{LOSSES}.loss_x & 'tau' & _delete_",
+    compare,
+    'ATLoss',
+    tau=4.0,
+)
+add(
+    'draw_perception.py of features alone',
+    'model.distill_losses & features & logits',
+    draw_features,
+)
+add = kind('features worth a warning', 'warning')
+add(
+    'batches of one, RKDLoss',
+    'RKDLoss & a batch of one',
+    compare,
+    'RKDLoss',
+    batch=image_batch(1),
+)
+add(
+    'one frozen stage of four',
+    f'{LAYERS} & 1 of the 4 & frozen_stages',
+    compare,
+    'ATLoss',
+    model=dict(student=classifier(backbone=dict(frozen_stages=1))),
+)
+add(
+    'two data sets, CRDLoss',
+    f'{LOSSES}.loss_x.num_samples=32 & ConcatDataset',
+    concatenated,
+)
+add(
+    'num_samples too large, CRDLoss',
+    f'{LOSSES}.loss_x.num_samples=50000 & 16 images',
+    train,
+    model=dict(distill_losses=dict(loss_x=dict(type='luminet_mm.CRDLoss'))),
+    custom_hooks=[dict(type='luminet_mm.ZeroLossHook')],
+)
+for setting, value, length in (('stop_epoch', 3, 2), ('stop_iter', 9, 8)):
+    add(
+        f'{setting} beyond the run',
+        f'model.{setting}={value} & run of {length}',
+        with_model,
+        **{setting: value},
+    )
+add(
+    'pictures of a classifier without logits',
+    'DistillVisualizationHook & nothing & features',
+    train,
+    model=dict(distill_losses=dict(loss_x=dict(type='luminet_mm.ATLoss'))),
+    custom_hooks=[dict(type='luminet_mm.DistillVisualizationHook')],
+)
+add(
+    'a loss of features that is always zero',
+    'loss_x & zero',
+    train,
+    model=dict(
+        distill_losses=dict(loss_x=dict(type='luminet_mm.ATLoss', loss_weight=0.0))
+    ),
+    custom_hooks=[dict(type='luminet_mm.ZeroLossHook', interval=1)],
+)
+
+
+def other_losses(folder, losses, again, **changes):
+    """Resume a run with other losses, whose connectors differ; nothing is lost."""
+    model = teacher_of(halved)
+    train(folder, model=dict(model, distill_losses=losses), **changes)
+    run = folder / 'run'
+    kept = doings.keeping(
+        run / 'epoch_1.pth', run / 'epoch_2.pth', run / 'last_checkpoint'
+    )
+    with kept:
+        train(
+            folder,
+            '--resume',
+            model=dict(model, distill_losses=again),
+            train_cfg=dict(max_epochs=3),
+        )
+
+
+FITNET = dict(type='luminet_mm.FitNetLoss')
+REVIEW = dict(type='luminet_mm.ReviewKDLoss')
+CRD = dict(type='luminet_mm.CRDLoss', num_samples=16, num_negatives=8)
+add = kind('features')
+for name, losses, again in (
+    ('another loss', dict(loss_x=FITNET), dict(loss_x=REVIEW)),
+    ('another layer', dict(loss_x=FITNET), dict(loss_x=dict(FITNET, layers=STAGES))),
+    ('another name', dict(loss_x=FITNET), dict(loss_y=FITNET)),
+    ('a loss more', dict(loss_x=KD), dict(loss_x=KD, loss_y=FITNET)),
+    ('a loss less', dict(loss_x=KD, loss_y=FITNET), dict(loss_x=KD)),
+    ('more negatives', dict(loss_x=CRD), dict(loss_x=dict(CRD, num_samples=17))),
+):
+    add(
+        f'--resume with {name}',
+        'resume & epoch_2.pth & distill_losses.loss_ & tensors',
+        other_losses,
+        losses=losses,
+        again=again,
+    )
+
+
+# What is right must neither be refused nor warned of, but by upstream of itself
+OF_ITSELF = ('default scope', 'deprecated', 'use_reentrant')
+
+
+def quietly(do, *args, **kwargs):
+    """What this project warns of is wrong."""
+    from campaign import recorded  # which imports this module
+
+    said = []
+    with recorded(said):
+        do(*args, **kwargs)
+    said = [text for text in said if not any(word in text for word in OF_ITSELF)]
+    assert not said, said
+
+
+def compare_quietly(loss, *args, **kwargs):
+    quietly(compare, loss, *args, **kwargs)
+
+
+def train_quietly(folder, **changes):
+    quietly(train, folder, **changes)
+
+
+def tested(folder, loss, by_student):
+    """Train a detector, and test its checkpoint by one config or the other."""
+    losses = dict(loss_x=dict(type=f'luminet_mm.{loss}'), loss_kd=KD)
+    model = dict(distill_losses=losses)
+    train(folder, family='faster_rcnn', model=model, train_cfg=dict(max_epochs=1))
+    cfg = doings.run_cfg(folder, family='faster_rcnn', model=model)
+    if by_student:
+        cfg.model = load_model_cfg(faster_rcnn(), 'model')
+    cfg.dump(folder / 'test.py')
+    tool('test.py', folder / 'test.py', folder / 'run' / 'epoch_1.pth')
+
+
+def without_boxes():
+    batch = doings.FAMILIES['faster_rcnn'][1]()
+    for sample in batch['data_samples'][1:]:
+        sample.gt_instances = sample.gt_instances[:0]
+    return batch
+
+
+add = kind('features that must work', 'works')
+RETINANET_ANCHORS = dict(
+    type='AnchorGenerator', scales=[4], ratios=[1.0], strides=[8, 16, 32, 64, 128]
+)
+for name, cls in members(registry.MODELS, 'losses.features').items():
+    of_detectors = cls.default_layers[0][0].startswith('neck')
+    settings_ = dict(num_samples=8) if name == 'CRDLoss' else {}
+    for family in ('faster_rcnn', 'retinanet') if of_detectors else ('classifier',):
+        if family == 'retinanet' and name == 'FGFILoss':
+            settings_ = dict(anchor_generator=RETINANET_ANCHORS)
+        batch = None if of_detectors else numbered(image_batch())
+        title = f'{name} as it is, {family}'
+        add(title, '', compare_quietly, name, None, family, batch, **settings_)
+for loss in ('CWDLoss', 'FGDLoss', 'FGFILoss', 'MGDLoss', 'PKDLoss'):
+    one = loss != 'FGFILoss'
+    layers = [('neck[1]', 'neck[1]')] if one else None
+    add(
+        f'{loss} of {"one level" if one else "images without boxes"}',
+        '',
+        compare,
+        loss,
+        layers,
+        'faster_rcnn',
+        without_boxes(),
+    )
+add(
+    'maps of a ViT, whose images have one size',
+    '',
+    compare_quietly,
+    'CWDLoss',
+    [('stages[3]', 'backbone')],
+    model=teacher_of(partial(vit, 'featmap')),
+)
+add(
+    'layers of a model of timm',
+    '',
+    compare_quietly,
+    'ATLoss',
+    [('model.layer1', 'model.layer1')],
+    model=student_of(timm_model),
+)
+add(
+    'stages behind a frozen one',
+    '',
+    compare_quietly,
+    'ATLoss',
+    [('stages[1:]', 'stages[1:]')],
+    model=dict(student=classifier(backbone=dict(frozen_stages=1))),
+)
+add(
+    'stages of gradient checkpointing',
+    '',
+    compare_quietly,
+    'ATLoss',
+    model=student_of(checkpointed),
+)
+for loss in ('RKDLoss', 'ReviewKDLoss'):
+    add(f'two images, {loss}', '', compare_quietly, loss, batch=image_batch(2))
+for loss in ('ATLoss', 'RKDLoss', 'FCFDLoss'):
+    add(
+        f'softened labels, {loss}',
+        '',
+        compare_quietly,
+        loss,
+        model=dict(student=classifier(data_preprocessor=mixup)),
+    )
+for loss in ('ChannelWiseDivergence', 'L1Loss', 'ABLoss', 'KLDivergence', 'ATLoss'):
+    for family, layers in (('classifier', STAGES), ('faster_rcnn', FPN)):
+        add(
+            f'mmrazor.{loss}, {family}',
+            '',
+            compare_quietly,
+            f'mmrazor.{loss}',
+            layers,
+            family,
+        )
+AT = dict(loss_x=dict(type='luminet_mm.ATLoss'))
+for ends in (
+    dict(stop_epoch=2),
+    dict(stop_epoch=1, warmup=1),
+    dict(stop_iter=8),
+    dict(stop_iter=4, warmup=1),
+    dict(stop_epoch=1, warmup=4, warmup_by_epoch=False),
+    dict(stop_epoch=1, stop_iter=5),
+):
+    add(
+        f'an end, {ends}',
+        '',
+        train_quietly,
+        model=dict(ends, distill_losses=dict(AT, loss_kd=KD, loss_y=FITNET)),
+        custom_hooks=[dict(type='luminet_mm.ZeroLossHook', interval=1)],
+    )
+add(
+    'the memory of CRD',
+    '',
+    train_quietly,
+    model=dict(distill_losses=dict(loss_x=CRD)),
+    custom_hooks=[dict(type='luminet_mm.ZeroLossHook', interval=1)],
+)
+add(
+    'pictures of logits beside features',
+    '',
+    train_quietly,
+    model=dict(distill_losses=dict(AT, loss_kd=KD)),
+    custom_hooks=[dict(type='luminet_mm.DistillVisualizationHook')],
+)
+add(
+    'EMA of connectors',
+    '',
+    train_quietly,
+    model=dict(distill_losses=dict(loss_x=dict(type='luminet_mm.OFDLoss'))),
+    custom_hooks=[dict(type='EMAHook', momentum=0.1)],
+)
+for by_student, name in ((True, "the student's config"), (False, 'its own config')):
+    add(f'test.py with connectors, {name}', '', tested, 'MGDLoss', by_student)

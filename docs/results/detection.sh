@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Faster R-CNN with few images: a student of a quarter of its teacher's width, alone and
 # by three methods, and LumiNet with boxes and RPN; then, on BCCD, LumiNet with one
-# thing varied at a time. Trained on train, tuned on val, and tested; on coco128, which
+# thing varied at a time, features, alone with weights varied and beside the rest. Trained on train, tuned on val, and tested; on coco128, which
 # is too small to generalise from, on the training images as well.
 # Usage: docs/results/detection.sh bccd|coco128 DATA_FOLDER [WORK_DIR]
 # SEEDS are 0 to 4, VARIED (the seeds of what is varied) 0 to 2, JOBS (trainings at a
@@ -93,6 +93,33 @@ if [ "$NAME" = bccd ]; then
         queue distil "$seed" kd_box_rpn kd "${BOX[@]}" "${RPN[@]}"
         for config in "$VARIANTS"/*_bccd.py; do
             queue distil "$seed" "$(basename "$config" _bccd.py)" "$config"
+        done
+    done
+fi
+# Features: their weights alone, times 1, 1/4 and 4; the published ones beside LumiNet,
+# boxes and RPN. The teacher remembers what it saw, which halves the time.
+if [ "$NAME" = bccd ]; then
+    mkdir -p "$WORK/configs"
+    # remembering METHOD: the config of one whose teacher remembers
+    remembering() {
+        printf '%s\n' "_base_ = '$PWD/configs/bccd/pairs/frcnn_r18_quarter_bccd.py'" \
+            "custom_imports = dict(imports=['remembering'])" \
+            "model = dict(_base_.$1, type='luminet_mm.RememberingDistiller')" \
+            >"$WORK/configs/$1.py"
+        echo "$WORK/configs/$1.py"
+    }
+    for seed in $SEEDS; do
+        for method in fitnet fgfi reviewkd cwd pkd fgd; do
+            config=$(remembering $method)
+            weight=$(sed -n 's/.*loss_weight=\([0-9.e-]*\).*/\1/p' \
+                "configs/_base_/detection_methods/${method}_det.py")
+            queue distil "$seed" $method "$config"
+            for factor in 0.25 4; do
+                [[ " $VARIED " == *" $seed "* ]] || continue
+                queue distil "$seed" ${method}_times_$factor "$config" \
+                    model.distill_losses.loss_$method.loss_weight="$(
+                        awk "BEGIN {print ${weight:-1} * $factor}")"
+            done
         done
     done
 fi

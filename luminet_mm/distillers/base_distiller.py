@@ -261,8 +261,9 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
     def _places(self, side: int) -> List[Tuple[str, str]]:
         """What the losses of features compare of the student, 0, or of the teacher, 1:
         each place and its config key."""
+        role = ('student', 'teacher')[side]
         return [
-            (pair[side], f'model.distill_losses.{name}.layers')
+            (pair[side], f'model.distill_losses.{name}.layers, of the {role}')
             for name, loss in self.distill_losses.items()
             if compares_features(loss)
             for pair in loss.layers
@@ -301,6 +302,36 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
                 level=logging.WARNING,
             )
             self.warmup = shortened
+        self._check_stop_in_run()
+
+    def _check_stop_in_run(self) -> None:
+        """What compares epochs with iterations, of which the loop knows how many."""
+        info = MessageHub.get_current_instance().get_info
+        lengths = {unit: info(f'max_{unit}', 0) for unit in ('epochs', 'iters')}
+        if not all(lengths.values()):
+            return  # outside of a run
+        warmup = self.warmup / lengths['epochs' if self.warmup_by_epoch else 'iters']
+        stops = (
+            ('stop_epoch', self.stop_epoch, 'epochs'),
+            ('stop_iter', self.stop_iter, 'iters'),
+        )
+        for name, stop, unit in stops:
+            length = lengths[unit]
+            if stop is not None and stop / length < warmup:
+                raise ValueError(
+                    f'model.{name}={stop} is before the end of model.warmup='
+                    f'{self.warmup} in this run of {lengths["epochs"]} epochs, '
+                    f'{lengths["iters"]} iterations, so the distillation losses would '
+                    'never reach their full weight'
+                )
+            if stop is not None and stop > length:
+                print_log(
+                    f'model.{name}={stop} is beyond the run of {length} {unit}, so '
+                    'distillation goes on to its end. An iteration-based loop is one '
+                    'epoch: count its iterations with model.stop_iter',
+                    logger='current',
+                    level=logging.WARNING,
+                )
 
     def _check_family(self, model: BaseModel, key: str, name: str) -> None:
         """Check that the model's logits can be compared with the student's."""

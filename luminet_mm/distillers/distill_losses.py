@@ -48,6 +48,9 @@ class SummedOverPairs(nn.Module):
             for feat_S, feat_T in zip(feats_S, feats_T)
         )
 
+    def extra_repr(self) -> str:
+        return f'layers={self.layers}'
+
 
 def build_loss(name: str, cfg: dict, names: Iterable[str]) -> nn.Module:
     """Build one of the losses of a config.
@@ -82,7 +85,8 @@ def build_loss(name: str, cfg: dict, names: Iterable[str]) -> nn.Module:
     compares = cfg.pop('compares', None)
     has_layers = 'layers' in arguments_of(cls)[0]
     layers = None if has_layers else cfg.pop('layers', None)
-    check_arguments(key, cls, cfg)
+    # what was taken out is only named here, so that it is hinted at
+    check_arguments(key, cls, cfg, () if has_layers else ('compares', 'layers'))
     with place(key):
         loss = MODELS.build(cfg)
     if compares_features(loss) or layers is not None:
@@ -91,11 +95,11 @@ def build_loss(name: str, cfg: dict, names: Iterable[str]) -> nn.Module:
                 f'{key}.compares={compares!r} names rows, and {cls.__name__} compares '
                 'features, which `layers` names; remove one of them'
             )
-        return (
-            loss
-            if layers is None
-            else SummedOverPairs(loss, check_layers(f'{key}.layers', layers))
-        )
+        if layers is None:
+            return loss
+        layers = check_layers(f'{key}.layers', layers)
+        _check_call(key, loss, of_maps=True)
+        return SummedOverPairs(loss, layers)
     _check_call(key, loss)
     if compares is not None:
         loss.compares = compares
@@ -105,6 +109,11 @@ def build_loss(name: str, cfg: dict, names: Iterable[str]) -> nn.Module:
 def compares_features(loss: nn.Module) -> bool:
     """Whether a loss compares features, and not rows."""
     return hasattr(loss, 'layers')
+
+
+def name_of_loss(loss: nn.Module) -> str:
+    """What a config calls a loss."""
+    return type(loss.loss if isinstance(loss, SummedOverPairs) else loss).__name__
 
 
 def compared(loss: nn.Module) -> str:
@@ -136,8 +145,8 @@ def labels_for(name: str, loss: nn.Module, labels: Optional[Tensor]) -> dict:
     return dict(gt_labels=labels)
 
 
-def _check_call(key: str, loss: nn.Module) -> None:
-    """Check that a loss can be called with two matrices of rows."""
+def _check_call(key: str, loss: nn.Module, of_maps: bool = False) -> None:
+    """Check that a loss can be called with two matrices of rows, or two maps."""
     needed = [
         parameter.name
         for parameter in inspect.signature(loss.forward).parameters.values()
@@ -146,13 +155,19 @@ def _check_call(key: str, loss: nn.Module) -> None:
         in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
     name = type(loss).__name__
-    if len(needed) < 2 or set(needed[2:]) - {'gt_labels'}:
+    if len(needed) < 2 or set(needed[2:]) - (set() if of_maps else {'gt_labels'}):
         raise ValueError(
             f'{key}: {name}.forward({", ".join(needed)}) cannot be called; it must take'
             ' the logits of student and teacher, and may take gt_labels; or two maps, '
             "where `layers` says which, e.g. layers=[('neck', 'neck')]"
         )
-    if len(needed) == 2 and _runs(loss, 4) and not _runs(loss, 2):
+    takes_rows, takes_maps = _runs(loss, 2), _runs(loss, 4)
+    if of_maps and takes_rows and not takes_maps:
+        raise ValueError(
+            f'{key}: {name} compares rows of logits (N, C), not maps (B, C, H, W); '
+            'remove `layers`, or take a loss of features, e.g. luminet_mm.CWDLoss'
+        )
+    if not of_maps and takes_maps and not takes_rows:
         raise ValueError(
             f'{key}: {name} compares maps (B, C, H, W), not rows of logits (N, C); say '
             "whose, e.g. layers=[('neck', 'neck')] beside its type"
@@ -160,10 +175,12 @@ def _check_call(key: str, loss: nn.Module) -> None:
 
 
 def _runs(loss: nn.Module, num_axes: int) -> bool:
+    has_labels = 'gt_labels' in inspect.signature(loss.forward).parameters
+    labels = dict(gt_labels=torch.zeros(4).long()) if has_labels else {}
     with forked_rng(torch.device('cpu')), torch.no_grad():
         preds_S, preds_T = torch.rand(2, *(4,) * num_axes)
         try:
-            copy.deepcopy(loss)(preds_S, preds_T)
+            copy.deepcopy(loss)(preds_S, preds_T, **labels)
         except Exception:  # whatever a loss of another package raises
             return False
     return True

@@ -1,7 +1,7 @@
 """Losses of features between two models: their connectors, and what they are given."""
 
 import logging
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
@@ -9,7 +9,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from .building import copy_of
-from .distill_losses import SummedOverPairs
+from .distill_losses import SummedOverPairs, name_of_loss
 from .rest import Rest
 from .taps import Taps
 
@@ -37,8 +37,12 @@ def connect(
     Raises:
         ValueError: If features cannot be had or compared, naming the loss.
     """
-    shapes_S = _shapes(student, taps_S, 'model.student')
-    shapes_T = _shapes(teacher, taps_T, 'model.teacher')
+    backbones = (getattr(model, 'backbone', None) for model in (student, teacher))
+    # both are given the same images, of the size that one of them may insist on
+    sizes = [getattr(backbone, 'img_size', None) for backbone in backbones]
+    size = next(filter(None, sizes), IMAGE_SIZE)
+    shapes_S = _shapes(student, taps_S, 'model.student', size)
+    shapes_T = _shapes(teacher, taps_T, 'model.teacher', size)
     for name, loss in losses.items():
         key = f'model.distill_losses.{name}.layers'
         own_S, own_T = [], []
@@ -56,10 +60,11 @@ def connect(
 
 
 @torch.no_grad()
-def _shapes(model: BaseModel, taps: Taps, key: str) -> Dict[str, List[tuple]]:
-    """Shapes of the features of one small image, by the name of their tap."""
+def _shapes(
+    model: BaseModel, taps: Taps, key: str, size: Union[int, Sequence[int]]
+) -> Dict[str, List[tuple]]:
+    """Shapes of the features of one image, by the name of their tap."""
     model = copy_of(model).eval()
-    size = getattr(getattr(model, 'backbone', None), 'img_size', IMAGE_SIZE)
     height, width = (size, size) if isinstance(size, int) else size
     image = next(model.parameters()).new_zeros(1, 3, height, width)
     with taps.observe(model, partly=True) as features:
@@ -118,23 +123,29 @@ def compare(
         context['gt_labels'] = _labels(data_samples)
     if 'data_samples' in loss.needs:
         context['data_samples'] = data_samples
-    if 'rests' in loss.needs:
-        context['rests'] = tuple(
-            Rest(model, [m for pair in loss.layers for m in taps.modules(pair[side])])
-            for side, (model, taps, _) in enumerate((side_S, side_T))
-        )
     try:
+        if 'rests' in loss.needs:
+            context['rests'] = _rests(loss, side_S, side_T)
         return loss(feats_S, feats_T, **context)
     except (IndexError, RuntimeError, TypeError, ValueError) as error:
         if not is_first:
             raise
         if isinstance(error, ValueError) and not isinstance(loss, SummedOverPairs):
-            raise ValueError(f'{key}: {error}') from error
+            told = str(error).startswith(key)
+            raise ValueError(str(error) if told else f'{key}: {error}') from error
         raise ValueError(
-            f'{key}: {type(loss).__name__} cannot compare features of the shapes '
+            f'{key}: {name_of_loss(loss)} cannot compare features of the shapes '
             f'{_shapes_of(feats_S)} of the student and {_shapes_of(feats_T)} of the '
             f'teacher. {type(error).__name__}: {error}'
         ) from error
+
+
+def _rests(loss: nn.Module, *sides: Side) -> Tuple[Rest, ...]:
+    """What follows the compared stages in student and teacher."""
+    return tuple(
+        Rest(model, [m for pair in loss.layers for m in taps.modules(pair[side])])
+        for side, (model, taps, _) in enumerate(sides)
+    )
 
 
 def _labels(data_samples: list) -> Optional[Tensor]:

@@ -151,10 +151,12 @@ class LogitDistiller(BaseDistiller):
     def _loss_alone(self, inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
         """The student's own losses, when distillation is over."""
         losses, _ = self._observed_loss(self.student, inputs, data_samples)
+        self._is_first = False
         for name, loss in self.distill_losses.items():
             connectors = [each for each in loss.parameters() if each.requires_grad]
             if connectors:  # DistributedDataParallel waits for their gradients
                 losses[name] = 0 * sum(each.sum() for each in connectors)
+        self._is_first = False
         return losses
 
     def _learn(

@@ -7,6 +7,7 @@ from ..checks import check_arguments, check_type
 from ..registry import MODELS
 from .base_distiller import BaseDistiller
 from .building import build_model, check_told, name_of, num_params
+from .distill_losses import compares_features, name_of_loss
 from .pixels import PixelTranslator, describe_pixels
 
 
@@ -39,8 +40,9 @@ class MutualDistiller(BaseDistiller):
             is taught with all of them.
         data_preprocessor (dict, optional): Of all models whose config has none;
             the runner passes a top-level one.
-        **kwargs: ``warmup``, ``warmup_by_epoch``, ``source`` and ``init_cfg`` as of
-            :class:`LogitDistiller`. The paper has no warm-up.
+        **kwargs: ``warmup``, ``warmup_by_epoch``, ``stop_epoch``, ``stop_iter``,
+            ``source`` and ``init_cfg`` as of :class:`LogitDistiller`. The paper has no
+            warm-up and no end.
 
     Raises:
         TypeError, ValueError: For a config that cannot work, naming the key,
@@ -65,6 +67,13 @@ class MutualDistiller(BaseDistiller):
                 'MutualDistiller makes its own rows, and only the images of a '
                 'classifier are the same for all; use LogitDistiller'
             )
+        for name, loss in self.distill_losses.items():
+            if compares_features(loss):
+                raise ValueError(
+                    f'model.distill_losses.{name}: {name_of_loss(loss)} compares '
+                    'features, and the models of a MutualDistiller teach each other by '
+                    'their logits only; take a loss of logits, or LogitDistiller'
+                )
         peers = [peers] if isinstance(peers, dict) else peers
         check_type('model.peers', peers, (list, tuple), 'a dict, or a list of dicts')
         if not peers:
@@ -94,8 +103,7 @@ class MutualDistiller(BaseDistiller):
         own, rows = {}, {}
         for prefix, (model, images) in models.items():
             own[prefix], rows[prefix] = self._observed_loss(model, images, data_samples)
-        losses = {}
-        for prefix, of_model in own.items():
+        for prefix, of_model in () if self.is_over else own.items():
             taught = [
                 self._distill(rows[prefix], rows[other])
                 for other in models
@@ -103,7 +111,11 @@ class MutualDistiller(BaseDistiller):
             ]
             for name in self.distill_losses:
                 of_model[name] = sum(each[name] for each in taught) / len(taught)
-            losses.update((prefix + name, loss) for name, loss in of_model.items())
+        losses = {
+            prefix + name: loss
+            for prefix, of_model in own.items()
+            for name, loss in of_model.items()
+        }
         self._is_first = False
         return losses
 

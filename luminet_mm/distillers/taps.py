@@ -74,22 +74,24 @@ class Tap:
         for place in self.places:
             if place.module not in modules:
                 known = {'stages', 'preactivations', 'pooled', *modules} - {''}
-                raise ValueError(
-                    f'{key}: {type(model).__name__} has no {name!r}'
-                    f'{nearest(place.module, known)}'
-                )
+                parts = ', '.join(name for name, _ in model.named_children())
+                hint = nearest(place.module, known) or f'; its parts are {parts}'
+                raise ValueError(f'{key}: {type(model).__name__} has no {name!r}{hint}')
 
     def take(self, seen: Dict[Place, List[Tensor]]) -> List[Tensor]:
         """The features that the name stands for, of all that were seen."""
-        feats = [feat for place in self.places for feat in seen[place]]
+        found = [feat for place in self.places for feat in seen[place]]
         try:
-            feats = feats[self.index]
+            feats = found[self.index]
         except IndexError:
             feats = []
         if not isinstance(feats, list):
             feats = [feats]
         if not feats:
-            raise ValueError(f'{self.key}: {self.name!r} gives no feature')
+            raise ValueError(
+                f'{self.key}: {self.name!r} gives no feature; the number of features '
+                f'there is {len(found)}'
+            )
         return feats
 
     def norms(self, model: BaseModel) -> List[Optional[nn.Module]]:
@@ -107,7 +109,14 @@ class Tap:
         for place in self.places:
             module = model.get_submodule(made_by.get(place, place.module))
             norms.append(module if isinstance(module, _BatchNorm) else None)
-        chosen = norms[self.index]
+        return self.of_chosen(norms)
+
+    def of_chosen(self, of_places: list) -> list:
+        """Those of some values, one of each place, whose features the index takes.
+
+        A place that is the only one may give several features, which have its value.
+        """
+        chosen = of_places if len(of_places) == 1 else of_places[self.index]
         return chosen if isinstance(chosen, list) else [chosen]
 
 
@@ -133,8 +142,7 @@ class Taps:
             name (str): Of a tap.
         """
         tap = self.taps[name]
-        chosen = [place.module for place in tap.places][tap.index]
-        return chosen if isinstance(chosen, list) else [chosen]
+        return tap.of_chosen([place.module for place in tap.places])
 
     @contextmanager
     def observe(
@@ -215,7 +223,13 @@ class Taps:
 
 def _meaning(base: str, model: BaseModel, key: str) -> List[str]:
     """The places that the name of several stands for, or itself."""
+    name = type(model).__name__
     if base == 'pooled':
+        if not hasattr(model, 'head'):
+            raise ValueError(
+                f"{key}: 'pooled' is the input of a classifier's head, and {name} has "
+                "none; name a module, as 'neck[0]'"
+            )
         neck = getattr(model, 'neck', None)
         return ['backbone' if neck is None else 'neck']
     if base not in STAGES:
@@ -225,10 +239,10 @@ def _meaning(base: str, model: BaseModel, key: str) -> List[str]:
     if stages is None:
         if base == 'stages' and backbone is not None:
             return ['backbone']
+        part = '' if backbone is None else f'the {type(backbone).__name__} of '
         raise ValueError(
-            f'{key}: {base!r} are not known of the {type(backbone).__name__} of '
-            f'{type(model).__name__}; name modules in their place, one pair a stage, '
-            "as ('backbone.layer1', 'backbone.layer1')"
+            f'{key}: {base!r} are not known of {part}{name}; name modules in their '
+            "place, one pair a stage, as ('backbone.layer1', 'backbone.layer1')"
         )
     if base == 'stages':
         return [f'backbone.{stage.output}' for stage in stages]
@@ -245,7 +259,8 @@ def _index(text: Optional[str], what: str) -> Any:
         return slice(None)
     try:
         parts = [int(part) if part else None for part in text[1:-1].split(':')]
-        return parts[0] if len(parts) == 1 and parts[0] is not None else slice(*parts)
+        slice(*parts).indices(1)  # a step of 0 is found when it is used
+        return parts[0] if len(parts) == 1 else slice(*parts)
     except (TypeError, ValueError):
         raise ValueError(f'{what}: {text} is no index such as [0] or [:4]') from None
 

@@ -84,15 +84,12 @@ class DistillVisualizationHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.by_epoch = not isinstance(runner.train_loop, IterBasedTrainLoop)
         self.interval = self.interval or runner.train_loop.val_interval
-        if isinstance(model, LogitDistiller):
-            self._model = model if is_main_process() else None
-        else:
-            print_log(
-                f'DistillVisualizationHook draws nothing: a {type(model).__name__} has '
-                'no teacher, only a LogitDistiller has',
-                logger='current',
-                level=logging.WARNING,
-            )
+        if not isinstance(model, LogitDistiller):
+            _warn(f'a {type(model).__name__} has no teacher, only a LogitDistiller has')
+        elif 'logits' not in model.source.compared and not _detects(model):
+            _warn('model.distill_losses compare features alone, no logits')
+        elif is_main_process():
+            self._model = model
 
     @never_stop
     def before_train_iter(
@@ -144,9 +141,7 @@ class DistillVisualizationHook(Hook):
                     title=f'{model.source}, {unit} {step}',
                     max_rows=self.max_rows,
                 )
-            if self.num_images and is_instance(
-                model.student, 'mmdet.models', 'BaseDetector'
-            ):
+            if self.num_images and _detects(model):
                 pictures['detections'] = self._draw_detections(model, data, meta)
         for name, picture in pictures.items():
             runner.visualizer.add_image(name, picture, step)
@@ -171,3 +166,15 @@ class DistillVisualizationHook(Hook):
             meta.get('palette'),
             self.score_thr,
         )
+
+
+def _detects(model: LogitDistiller) -> bool:
+    return is_instance(model.student, 'mmdet.models', 'BaseDetector')
+
+
+def _warn(why: str) -> None:
+    print_log(
+        f'DistillVisualizationHook draws nothing: {why}',
+        logger='current',
+        level=logging.WARNING,
+    )

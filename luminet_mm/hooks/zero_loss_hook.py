@@ -6,9 +6,11 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from ..checks import check_number, key_of
+from ..losses import CRDLoss
 from ..registry import HOOKS
 from .never_stop import never_stop
 
@@ -19,8 +21,8 @@ class ZeroLossHook(Hook):
 
     That is a distillation loss that is exactly zero for a whole interval: the teacher
     may be the student itself, or no RoI is ever sampled. And it is a class whose name
-    COCO's annotations do not have, since its objects are left out without a word. Of
-    each it warns once.
+    COCO's annotations do not have, since its objects are left out without a word; and
+    a row of :class:`luminet_mm.CRDLoss` that no image has. Of each it warns once.
 
     Args:
         interval (int): Iterations between two checks. Defaults to 50, the
@@ -39,7 +41,8 @@ class ZeroLossHook(Hook):
 
     @never_stop
     def before_train(self, runner: Runner) -> None:
-        """Look for class names of the data set that its annotations do not have."""
+        """Look for class names of the data set that its annotations do not have, and
+        for memory banks of another length."""
         dataset = runner.train_dataloader.dataset
         while hasattr(dataset, 'dataset'):
             dataset = dataset.dataset
@@ -53,6 +56,10 @@ class ZeroLossHook(Hook):
                 logger='current',
                 level=logging.WARNING,
             )
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        for loss in getattr(model, 'distill_losses', nn.ModuleDict()).values():
+            if isinstance(loss, CRDLoss):
+                _check_memory(loss, dataset)
 
     @never_stop
     def after_train_iter(
@@ -84,3 +91,21 @@ class ZeroLossHook(Hook):
                     level=logging.WARNING,
                 )
         self.count, self.sums = 0, {}
+
+
+def _check_memory(loss: CRDLoss, dataset: Dataset) -> None:
+    """Warn where the rows of a memory bank are not those of the images."""
+    if loss.num_samples != len(dataset):
+        problem = f'the training set has {len(dataset)} images, which it must be'
+    elif hasattr(dataset, 'datasets'):
+        problem = (
+            f'each part of a {type(dataset).__name__} counts its images from 0, so '
+            'several share a row of the memory; train on one data set'
+        )
+    else:
+        return
+    print_log(
+        f'{loss.num_samples_key}={loss.num_samples}: {problem}',
+        logger='current',
+        level=logging.WARNING,
+    )

@@ -1,11 +1,14 @@
 """Losses of features in the distiller: taps, connectors, precision, resuming."""
 
 import copy
+import os
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from mmengine.logging import MessageHub
-from mmengine.model import ExponentialMovingAverage
+from mmengine.model import ExponentialMovingAverage, MMDistributedDataParallel
 from mmengine.runner import Runner, load_checkpoint
 from tiny import (
     build,
@@ -358,6 +361,16 @@ class TestEnd:
             assert model.is_over == over
             assert ('loss_0' in step(model, image_batch())) != over
 
+    def test_checks_of_the_run_are_made_once(self, tmp_path):
+        """Also of one that is resumed behind the end."""
+        model = taught(tmp_path, [KD], stop_iter=5)
+        MessageHub.get_current_instance().update_info('iter', 6)
+        checks = []
+        model._check_run = lambda: checks.append(1)
+        for _ in range(2):
+            step(model, image_batch())
+        assert len(checks) == 1
+
     def test_warmup(self, tmp_path):
         model = taught(tmp_path, [FITNET], classifier(), wide(), warmup=4)
         hub = MessageHub.get_current_instance()
@@ -389,3 +402,54 @@ def test_pictures_of_features_alone_show_detections(tmp_path, caplog):
     Runner.from_cfg(cfg).train()
     drawn = {path.name.split('_')[0] for path in coco.rglob('vis_image/*.png')}
     assert drawn == {'detections'}
+
+
+def two_sided(tmp_path):
+    """A distiller whose losses are means over the images, without batch statistics."""
+    student = classifier(backbone=dict(norm_eval=True))
+    cwd = dict(type='luminet_mm.CWDLoss', layers=[('stages', 'stages')])
+    torch.manual_seed(5)
+    model = distiller(
+        student,
+        wide(),
+        str(tmp_path / 'teacher.pth'),
+        distill_losses=dict(loss_cwd=cwd),
+        stop_epoch=3,
+    )
+    model.init_weights()
+    return model.train()
+
+
+def gradients(model, part, epoch=0):
+    MessageHub.get_current_instance().update_info('epoch', epoch)
+    model.zero_grad()
+    inner = getattr(model, 'module', model)
+    batch = {name: values[part] for name, values in image_batch().items()}
+    losses = model(**inner.data_preprocessor(batch, True), mode='loss')
+    inner.parse_losses(losses)[0].backward()
+    return {name: p.grad.clone() for name, p in inner.named_parameters()}
+
+
+def process(rank, tmp_path):
+    """One of two that share a batch."""
+    dist.init_process_group('gloo', f'file://{tmp_path}/store', rank=rank, world_size=2)
+    model = MMDistributedDataParallel(two_sided(tmp_path))
+    part = slice(4 * rank, 4 * rank + 4)
+    grads = [gradients(model, part, epoch) for epoch in (0, 3, 3)]
+    if rank == 0:
+        torch.save(grads, tmp_path / 'grads.pth')
+    dist.barrier()  # leave together, see test_sync_stats.py
+    os._exit(0)
+
+
+def test_two_processes_learn_as_one_and_stop_as_one(tmp_path):
+    save_weights(wide(), tmp_path / 'teacher.pth')
+    model = two_sided(tmp_path)
+    alone = [gradients(model, slice(None), epoch) for epoch in (0, 3)]
+    mp.spawn(process, (tmp_path,), nprocs=2)
+    both = torch.load(tmp_path / 'grads.pth')
+    for epoch, (one, two) in enumerate(zip(alone, both)):
+        connectors = [grad for name, grad in two.items() if 'connectors' in name]
+        assert connectors and any(g.any() for g in connectors) == (epoch == 0)
+        for name, grad in one.items():
+            torch.testing.assert_close(two[name], grad, rtol=1e-4, atol=1e-6)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from tiny import (
     build,
@@ -153,3 +154,14 @@ def test_loads_the_plain_student(tmp_path):
     assert not unexpected
     assert all(name.startswith('peers.0.') for name in missing)
     assert torch.equal(model.student.head.fc.weight, weights['head.fc.weight'])
+
+
+def test_end():
+    """The students train on, each by itself."""
+    model = build_mutual([classifier()], stop_epoch=2)
+    for epoch, taught in ((1, True), (2, False)):
+        MessageHub.get_current_instance().update_info('epoch', epoch)
+        losses = model.loss(**model.data_preprocessor(image_batch(), True))
+        own = {'loss_cls', 'peers.0.loss_cls'}
+        dml = {'loss_dml', 'peers.0.loss_dml'} if taught else set()
+        assert set(losses) == own | dml

@@ -91,7 +91,7 @@ class CRDLoss(FeatureLoss):
             check_number(key_of(self, name), count, at_least=1, integer=True)
         check_number(key_of(self, 'tau'), tau, above=0)
         check_number(key_of(self, 'momentum'), momentum, at_least=0, at_most=1)
-        check_number(key_of(self, 'eps'), eps, at_least=0)
+        check_number(key_of(self, 'eps'), eps, above=0)
         self.num_samples = num_samples
         self.num_negatives = num_negatives
         self.embed_dims = embed_dims

@@ -96,7 +96,7 @@ class FGFILoss(MapLoss):
             scales=[8], ratios=[0.5, 1.0, 2.0], strides=[4, 8, 16, 32, 64])``.
 
     Raises:
-        TypeError, ValueError: If ``anchor_generator`` is of another type; and as
+        TypeError, ValueError: If ``anchor_generator`` is none; and as
             :class:`FeatureLoss`. In ``connect``, if it has not as many strides as there
             are levels; in ``forward``, if a stride is not that of its level, or a data
             sample has no boxes or no ``batch_input_shape``.
@@ -124,9 +124,14 @@ class FGFILoss(MapLoss):
             )
         key, wanted = key_of(self, 'anchor_generator'), 'a config of an AnchorGenerator'
         check_type(key, anchor_generator, dict, wanted)
-        self.anchor_generator = TASK_UTILS.build(
-            {'_scope_': 'mmdet', **anchor_generator}
-        )
+        try:
+            self.anchor_generator = TASK_UTILS.build(
+                {'_scope_': 'mmdet', **anchor_generator}
+            )
+        except Exception as error:  # whatever mmdet finds wrong
+            raise ValueError(
+                f'{key}={dict(anchor_generator)} must be {wanted}. {error}'
+            ) from error
         check_type(key, self.anchor_generator, AnchorGenerator, wanted)
         self.key_strides = f'{key}.strides'
 
@@ -155,6 +160,7 @@ class FGFILoss(MapLoss):
         **context: Any,
     ) -> Tensor:
         name = type(self).__name__
+        boxes = boxes_of(name, data_samples)
         image_size = input_size(name, data_samples)
         self._check_strides([feat.shape[2:] for feat in feats_S], image_size)
         feats_S, feats_T = zip(*self.pairs(feats_S, feats_T))
@@ -166,7 +172,7 @@ class FGFILoss(MapLoss):
                 sizes,
             )
         ]
-        masks = near_object_masks(boxes_of(name, data_samples), anchors)
+        masks = near_object_masks(boxes, anchors)
         return fgfi_loss(feats_S, feats_T, masks)
 
     def _check_strides(

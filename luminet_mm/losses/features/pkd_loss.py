@@ -1,7 +1,7 @@
 from typing import Any, List, Optional
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...checks import check_number, key_of
 from ...registry import MODELS
@@ -45,7 +45,9 @@ class PKDLoss(MapLoss):
     Published in `PKD: General Distillation Framework for Object Detectors via Pearson
     Correlation Coefficient <https://arxiv.org/abs/2207.02039>`_, see :func:`pkd_loss`;
     summed over the levels. The size of the features does not matter, so teacher and
-    student may be detectors of different kinds. It has no parameters.
+    student may be detectors of different kinds. It has no parameters where both have as
+    many channels, as in all published runs; elsewhere a 1x1 convolution translates the
+    student's, which is our own choice.
 
     Args:
         layers (Sequence[tuple[str, str]], optional): See :class:`FeatureLoss`. Defaults
@@ -56,7 +58,6 @@ class PKDLoss(MapLoss):
 
     Raises:
         TypeError, ValueError: If ``eps`` is not above 0; and as :class:`FeatureLoss`.
-            In ``connect``, if the student's map has other channels than the teacher's.
     """
 
     default_layers = (('neck[:4]', 'neck[:4]'),)
@@ -70,16 +71,6 @@ class PKDLoss(MapLoss):
         super().__init__(layers, loss_weight)
         check_number(key_of(self, 'eps'), eps, above=0)
         self.eps = eps
-
-    def connector(self, channels_S: int, channels_T: int) -> nn.Module:
-        if channels_S != channels_T:
-            raise ValueError(
-                f'{self.key}={self.layers}: PKDLoss compares channel by channel, but '
-                f'the student has {channels_S} there and the teacher {channels_T}; '
-                'choose layers that have as many, or a loss with connectors, such as '
-                'CWDLoss'
-            )
-        return nn.Identity()
 
     def distance(
         self, feats_S: List[Tensor], feats_T: List[Tensor], **context: Any

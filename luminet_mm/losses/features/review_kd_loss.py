@@ -2,6 +2,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
 from ...checks import check_number, key_of
@@ -69,7 +70,8 @@ class ReviewKDLoss(FeatureLoss):
 
     Raises:
         TypeError, ValueError: If ``mid_channels`` is no integer above 0; and as
-            :class:`FeatureLoss`.
+            :class:`FeatureLoss`. In ``connect``, for layers from the deepest on; in
+            ``forward``, for vectors in a batch of one.
     """
 
     default_layers = (('stages', 'preactivations'), ('pooled', 'pooled'))
@@ -91,6 +93,13 @@ class ReviewKDLoss(FeatureLoss):
         self, shapes_S: Sequence[Sequence[int]], shapes_T: Sequence[Sequence[int]]
     ) -> None:
         super().connect(shapes_S, shapes_T)
+        heights = [shape[2] if len(shape) > 2 else 1 for shape in shapes_S]
+        if heights != sorted(heights, reverse=True):
+            raise ValueError(
+                f'{self.key}={self.layers}: ReviewKDLoss goes from the shallowest to '
+                f"the deepest layer, but the student's maps grow there: "
+                f'{list(shapes_S)}; name them in another order'
+            )
         mid = self.mid_channels or min(512, shapes_S[-1][1])
         last = len(shapes_S) - 1
         self.connectors = nn.ModuleList(
@@ -101,6 +110,13 @@ class ReviewKDLoss(FeatureLoss):
     def distance(
         self, feats_S: List[Tensor], feats_T: List[Tensor], **context: Any
     ) -> Tensor:
+        if self.training and len(feats_S[0]) == 1 and get_world_size() == 1:
+            if any(feat[0, 0].numel() == 1 for feat in [*feats_S, *feats_T]):
+                raise ValueError(
+                    'ReviewKDLoss normalises vectors by the statistics of their batch, '
+                    'which a batch of one has not; use a batch_size of 2 or more, and '
+                    'train_dataloader.drop_last=True where one image is left over'
+                )
         levels = list(zip(self.connectors, _maps(feats_S), _maps(feats_T)))
         loss, fused = 0, None
         for fusion, feat_S, feat_T in reversed(levels):  # from the deepest

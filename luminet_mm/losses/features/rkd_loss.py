@@ -1,6 +1,8 @@
+import logging
 from typing import Any, List, Optional, Tuple
 
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from mmengine.runner import autocast
 from torch import Tensor
 
@@ -82,10 +84,20 @@ class RKDLoss(FeatureLoss):
         check_number(key_of(self, 'angle_weight'), angle_weight, at_least=0)
         self.distance_weight = distance_weight
         self.angle_weight = angle_weight
+        self._has_warned = False
 
     def distance(
         self, feats_S: List[Tensor], feats_T: List[Tensor], **context: Any
     ) -> Tensor:
+        if len(feats_S[0]) == 1 and not self._has_warned:
+            self._has_warned = True
+            print_log(
+                'RKDLoss: a batch of one sample has no relations, so its loss is 0 and '
+                'teaches nothing; use a larger batch_size (accumulating gradients does '
+                'not help)',
+                logger='current',
+                level=logging.WARNING,
+            )
         return sum(
             rkd_loss(feat_S, feat_T, self.distance_weight, self.angle_weight)
             for feat_S, feat_T in zip(feats_S, feats_T)

@@ -71,5 +71,9 @@ def test_constant_channels_and_single_values():
 def test_errors():
     with pytest.raises(ValueError, match=r'PKDLoss\.eps=0 must be .* above 0'):
         PKDLoss(eps=0)
-    with pytest.raises(ValueError, match='the student has 3 there and the teacher 4'):
-        PKDLoss().connect([(1, 3, 8, 8)], [(1, 4, 8, 8)])
+
+
+def test_learns_only_where_channels_differ():
+    loss = PKDLoss()
+    loss.connect([(1, 3, 8, 8), (1, 4, 4, 4)], [(1, 4, 8, 8), (1, 4, 4, 4)])
+    assert [p.shape for p in loss.parameters()] == [(4, 3, 1, 1), (4,)]
