@@ -1,0 +1,3 @@
+_base_ = './pairs/frcnn_r18_quarter_bccd.py'
+
+model = {{_base_.pkd}}
