@@ -2136,10 +2136,10 @@ for setting, value, words in (
     )
 add(
     'stop_iter in the epoch of the warm-up',
-    'model.stop_iter=5 & model.warmup=2',
+    'model.stop_iter=4 & model.warmup=2',
     with_model,
     warmup=2,
-    stop_iter=5,
+    stop_iter=4,
 )
 add(
     'stop_epoch in the iterations of the warm-up',
@@ -2409,6 +2409,7 @@ for ends in (
     dict(stop_epoch=1, warmup=1),
     dict(stop_iter=8),
     dict(stop_iter=4, warmup=1),
+    dict(stop_iter=5, warmup=2),
     dict(stop_epoch=1, warmup=4, warmup_by_epoch=False),
     dict(stop_epoch=1, stop_iter=5),
 ):

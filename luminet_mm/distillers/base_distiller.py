@@ -310,14 +310,15 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         lengths = {unit: info(f'max_{unit}', 0) for unit in ('epochs', 'iters')}
         if not all(lengths.values()):
             return  # outside of a run
-        warmup = self.warmup / lengths['epochs' if self.warmup_by_epoch else 'iters']
+        unit = 'epochs' if self.warmup_by_epoch else 'iters'
+        in_full = (self.warmup - 1) / lengths[unit]  # share of the run without it
         stops = (
             ('stop_epoch', self.stop_epoch, 'epochs'),
             ('stop_iter', self.stop_iter, 'iters'),
         )
         for name, stop, unit in stops:
             length = lengths[unit]
-            if stop is not None and stop / length < warmup:
+            if stop is not None and stop / length <= in_full:
                 raise ValueError(
                     f'model.{name}={stop} is before the end of model.warmup='
                     f'{self.warmup} in this run of {lengths["epochs"]} epochs, '
