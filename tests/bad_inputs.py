@@ -1764,15 +1764,6 @@ add(
     family='faster_rcnn',
     model=teacher_of(doings.retinanet),
 )
-add(
-    'other channels, PKDLoss',
-    f'{LAYERS} & PKDLoss & 16 & 32 & CWDLoss',
-    compare,
-    'PKDLoss',
-    [('neck[1]', 'neck[0]')],
-    'faster_rcnn',
-    model=teacher_of(doings.retinanet),
-)
 for loss in ('ATLoss', 'FCFDLoss', 'OFDLoss', 'ReviewKDLoss'):
     add(
         f'other stages, {loss}',

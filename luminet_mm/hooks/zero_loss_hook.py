@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..checks import check_number, key_of
@@ -57,7 +57,7 @@ class ZeroLossHook(Hook):
                 level=logging.WARNING,
             )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        for loss in getattr(model, 'distill_losses', nn.ModuleDict()).values():
+        for loss in getattr(model, 'distill_losses', {}).values():
             if isinstance(loss, CRDLoss):
                 _check_memory(loss, dataset)
 

@@ -84,6 +84,11 @@ def test_refuses_a_wrong_interval(interval):
         build(interval=interval)
 
 
+def look_at(dataloader):
+    """As a training starts."""
+    build().before_train(SimpleNamespace(train_dataloader=dataloader, model=MODEL))
+
+
 @pytest.mark.parametrize('classes', [('a', 'b', 'c'), ('a', 'B', 'c'), None])
 def test_class_names_that_the_annotations_lack(classes, warnings, tmp_path):
     from mmdet.datasets import CocoDataset
@@ -95,7 +100,7 @@ def test_class_names_that_the_annotations_lack(classes, warnings, tmp_path):
         data_prefix=dict(img=f'{tmp_path}/images'),
     )
     wrapped = SimpleNamespace(dataset=dataset)
-    build().before_train(SimpleNamespace(train_dataloader=wrapped))
+    look_at(wrapped)
     if classes == ('a', 'b', 'c'):
         assert not warnings
         return
@@ -105,7 +110,5 @@ def test_class_names_that_the_annotations_lack(classes, warnings, tmp_path):
 
 
 def test_data_sets_of_other_kinds(warnings):
-    build().before_train(
-        SimpleNamespace(train_dataloader=SimpleNamespace(dataset=[1, 2]))
-    )
+    look_at(SimpleNamespace(dataset=[1, 2]))
     assert not warnings
