@@ -39,14 +39,15 @@ def test_methods_have_a_row_each():
         for name in ('resnet20', 'resnet56_resnet20_luminet', 'resnet56_resnet20_dml')
     ]
     small = ['--batch-size', 4, '--image-size', 8, '--steps', 1, '--runs', 1]
-    _, *cells = table(tool('benchmarks/methods.py', *configs, *small))
-    assert [row[5:] for row in cells] == [
+    _, *cells = table(tool('benchmarks/methods.py', *configs, *small, '--memory'))
+    assert [row[5:7] for row in cells] == [
         ['0.28 M', '0.00 M'],
         ['0.28 M', '0.00 M'],
         ['0.28 M', '0.86 M'],
     ]
     assert float(cells[0][4]) == 1
     assert all(float(row[1]) > 0 for row in cells)
+    assert all(float(row[7]) >= 0 for row in cells)
 
 
 def test_losses_have_a_table_for_each_shape(tmp_path):

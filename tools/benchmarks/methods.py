@@ -3,7 +3,8 @@
 Every config's model takes whole steps (forward, backward, SGD) on the same batch of
 random pixels that lies on the device; teachers have random weights. All run in one
 process and in turn, so that what else the machine does meets them alike. The first
-config is what the others are compared with, usually the student alone.
+config is what the others are compared with, usually the student alone. Extra
+parameters are those of peers, connectors and, as in the paper, memory banks.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import os.path as osp
 from functools import partial
 from typing import Callable, Tuple
 
+from memory import print_peaks, read_peaks
 from mmengine.logging import MMLogger
 from models import build_model, optimizer, random_batch
 from timing import measure, parser, print_heading, print_table, write_json
@@ -26,6 +28,10 @@ def parse_args() -> argparse.Namespace:
     options.add_argument(
         '--steps', type=int, default=10, help='steps of a run (default: 10)'
     )
+    options.add_argument(
+        '--memory', action='store_true', help='what a step needs, too, in MiB'
+    )
+    options.add_argument('--only', help='print the memory of this config alone')
     return options.parse_args()
 
 
@@ -40,20 +46,29 @@ def build_step(
 
     Returns:
         tuple: A function that takes a step; the student's number of parameters; the
-        number that is trained beside them.
+        number beside them.
     """
     model = build_model(config, args.device)
     data = random_batch(model, args.batch_size, args.image_size, args.image_size)
     student = getattr(model, 'student', model)
     num_student = sum(p.numel() for p in student.parameters())
     num_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    num_kept = sum(
+        buffer.numel()
+        for loss in getattr(model, 'distill_losses', {}).values()
+        for name, buffer in loss.named_buffers()
+        if 'bank' in name
+    )
     step = partial(model.train_step, data, optimizer(model))
-    return step, num_student, num_trained - num_student
+    return step, num_student, num_trained + num_kept - num_student
 
 
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('methods', log_level='WARNING')
+    if args.only:
+        print_peaks({args.only: build_step(args, args.only)[0]}, args.device)
+        return
     names = [osp.splitext(osp.basename(config))[0] for config in args.configs]
     built = {
         name: build_step(args, config) for name, config in zip(names, args.configs)
@@ -67,8 +82,14 @@ def main() -> None:
         'parameters': {name: f'{n / 1e6:.2f} M' for name, (_, n, _) in built.items()},
         'extra': {name: f'{n / 1e6:.2f} M' for name, (_, _, n) in built.items()},
     }
+    peaks = {}
+    if args.memory:
+        for name, config in zip(names, args.configs):
+            peaks[name] = read_peaks('--only', config)[config]
+        extra['peak MiB'] = {name: f'{peak:.0f}' for name, peak in peaks.items()}
     print_table(milliseconds, names[:1], extra)
-    write_json(args.json, args.device, dict(milliseconds=milliseconds))
+    results = dict(milliseconds=milliseconds, peak_mib=peaks)
+    write_json(args.json, args.device, results)
 
 
 if __name__ == '__main__':
