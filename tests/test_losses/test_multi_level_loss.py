@@ -69,7 +69,7 @@ def test_schedule_is_the_authors(name):
     assert cfg.param_scheduler.milestones == [150, 180, 210]
     assert cfg.train_dataloader.batch_size == 64
     assert cfg.model.student.head.loss.loss_weight == 0.2
-    assert cfg.model.warmup == 0
+    assert cfg.model.get('warmup', 0) == 0
 
 
 def test_a_view_is_half_of_everything():
