@@ -311,6 +311,19 @@ def test_ema_copies_student_and_connectors_alone(tmp_path):
     assert step(ema.module, image_batch())['loss_0'].isfinite()
 
 
+def test_upstreams_ema_hook(tmp_path):
+    """Averages connectors as it averages the student."""
+    hooks = [dict(type='EMAHook', momentum=0.5)]
+    run(tmp_path, 'run', [FITNET], custom_hooks=hooks)
+    saved = torch.load(tmp_path / 'run' / 'epoch_2.pth')
+    average = saved['ema_state_dict']
+    for name, value in saved['state_dict'].items():
+        assert f'module.{name}' in average and value.isfinite().all(), name
+    plain = build(classifier())
+    load_checkpoint(plain, str(tmp_path / 'run' / 'epoch_2.pth'))
+    assert torch.equal(plain.head.fc.weight, saved['state_dict']['head.fc.weight'])
+
+
 class TestGradientCheckpointing:
     def model(self, tmp_path, place, with_cp):
         layers = [(place, place)]

@@ -75,6 +75,23 @@ class TestContract:
             )
         assert half.dtype == torch.float32 and half.isfinite()
 
+    def test_order_of_channels_in_memory_does_not_matter(self, name):
+        loss, feats_S, feats_T, context = build(name)
+        torch.manual_seed(1)
+        usual = loss.eval()(feats_S, feats_T, **context)
+        loss, *_ = build(name)
+        feats_S, feats_T = (
+            [
+                feat.contiguous(memory_format=torch.channels_last)
+                if feat.dim() == 4
+                else feat
+                for feat in feats
+            ]
+            for feats in (feats_S, feats_T)
+        )
+        torch.manual_seed(1)
+        torch.testing.assert_close(loss.eval()(feats_S, feats_T, **context), usual)
+
     def test_float64_stays_float64(self, name):
         loss, feats_S, feats_T, context = build(name, dtype=torch.float64)
         assert loss(feats_S, feats_T, **context).dtype == torch.float64
