@@ -182,6 +182,36 @@ class TestOtherFamilies:
         )
         assert step(model, image_batch())['loss_0'] > 0
 
+    def test_retinanet_teaches_a_detr(self, tmp_path):
+        """Which has no rows that anything could be compared by."""
+        student = dict(
+            cfg_path='mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+            _scope_='mmdet',
+            backbone=dict(
+                depth=18,
+                base_channels=8,
+                stem_channels=8,
+                init_cfg=None,
+                frozen_stages=-1,
+            ),
+            neck=dict(in_channels=[16, 32, 64]),
+            num_queries=10,
+            encoder=dict(num_layers=1),
+            decoder=dict(num_layers=1),
+            bbox_head=dict(num_classes=3),
+        )
+        loss = dict(PKD, layers=[('neck[:3]', 'neck[:3]')])
+        model = taught(tmp_path, [loss], student, retinanet())
+        model.init_weights()
+        assert step(model, detection_batch())['loss_0'] > 0
+
+    def test_several_labels_an_image(self, tmp_path):
+        head = dict(
+            type='MultiLabelLinearClsHead',
+            loss=dict(type='CrossEntropyLoss', use_sigmoid=True),
+        )
+        assert step(taught(tmp_path, [AT], classifier(head=head)), image_batch())
+
     def test_rows_still_need_one_family(self, tmp_path):
         model = taught(
             tmp_path,
