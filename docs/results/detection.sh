@@ -96,29 +96,42 @@ if [ "$NAME" = bccd ]; then
         done
     done
 fi
-# Features: their weights alone, times 1, 1/4 and 4; the published ones beside LumiNet,
-# boxes and RPN. The teacher remembers what it saw, which halves the time.
+# Features: the published weights alone, and beside LumiNet, boxes and RPN; then weights
+# varied. The teacher remembers what it saw, which halves the time.
 if [ "$NAME" = bccd ]; then
     mkdir -p "$WORK/configs"
-    # remembering METHOD: the config of one whose teacher remembers
+    # remembering NAME BASE WHAT: a config of WHAT, a dict, whose teacher remembers
     remembering() {
-        printf '%s\n' "_base_ = '$PWD/configs/bccd/pairs/frcnn_r18_quarter_bccd.py'" \
+        printf '%s\n' "_base_ = '$PWD/configs/bccd/$2_bccd.py'" \
             "custom_imports = dict(imports=['remembering'])" \
-            "model = dict(_base_.$1, type='luminet_mm.RememberingDistiller')" \
+            "model = dict($3, type='luminet_mm.RememberingDistiller')" \
             >"$WORK/configs/$1.py"
-        echo "$WORK/configs/$1.py"
     }
+    # feature SEED METHOD [NAME [FACTOR]]: alone, its weight times a factor
+    feature() {
+        local weight
+        weight=$(sed -n 's/.*loss_weight=\([0-9.e-]*\).*/\1/p' \
+            "configs/_base_/detection_methods/$2_det.py")
+        distil "$1" "${3:-$2}" "$WORK/configs/$2.py" \
+            model.distill_losses.loss_"$2".loss_weight="$(
+                awk "BEGIN {print ${weight:-1} * ${4:-1}}")"
+    }
+    for method in fitnet fgfi reviewkd cwd pkd fgd; do
+        remembering $method pairs/frcnn_r18_quarter "_base_.$method"
+        remembering luminet_box_rpn_$method frcnn_r18_quarter_luminet_box_rpn \
+            "distill_losses=_base_.$method.distill_losses"
+    done
     for seed in $SEEDS; do
         for method in fitnet fgfi reviewkd cwd pkd fgd; do
-            config=$(remembering $method)
-            weight=$(sed -n 's/.*loss_weight=\([0-9.e-]*\).*/\1/p' \
-                "configs/_base_/detection_methods/${method}_det.py")
-            queue distil "$seed" $method "$config"
-            for factor in 0.25 4; do
-                [[ " $VARIED " == *" $seed "* ]] || continue
-                queue distil "$seed" ${method}_times_$factor "$config" \
-                    model.distill_losses.loss_$method.loss_weight="$(
-                        awk "BEGIN {print ${weight:-1} * $factor}")"
+            queue feature "$seed" $method
+            queue distil "$seed" luminet_box_rpn_$method \
+                "$WORK/configs/luminet_box_rpn_$method.py"
+        done
+    done
+    for seed in $VARIED; do
+        for method in fitnet fgfi reviewkd cwd pkd fgd; do
+            for factor in 0.0625 0.25 4; do
+                queue feature "$seed" $method ${method}_times_$factor $factor
             done
         done
     done
