@@ -107,14 +107,16 @@ if [ "$NAME" = bccd ]; then
             "model = dict($3, type='luminet_mm.RememberingDistiller')" \
             >"$WORK/configs/$1.py"
     }
-    # feature SEED METHOD [NAME [FACTOR]]: alone, its weight times a factor
+    # feature SEED METHOD FACTOR [BESIDE]: its published weight times a factor, alone or
+    # with BESIDE, luminet_box_rpn_
     feature() {
-        local weight
+        local name=${4:-}$2 weight
         weight=$(sed -n 's/.*loss_weight=\([0-9.e-]*\).*/\1/p' \
             "configs/_base_/detection_methods/$2_det.py")
-        distil "$1" "${3:-$2}" "$WORK/configs/$2.py" \
+        [ "$3" = 1 ] || name+=_times_$3
+        distil "$1" "$name" "$WORK/configs/${4:-}$2.py" \
             model.distill_losses.loss_"$2".loss_weight="$(
-                awk "BEGIN {print ${weight:-1} * ${4:-1}}")"
+                awk "BEGIN {print ${weight:-1} * $3}")"
     }
     for method in fitnet fgfi reviewkd cwd pkd fgd; do
         remembering $method pairs/frcnn_r18_quarter "_base_.$method"
@@ -123,15 +125,14 @@ if [ "$NAME" = bccd ]; then
     done
     for seed in $SEEDS; do
         for method in fitnet fgfi reviewkd cwd pkd fgd; do
-            queue feature "$seed" $method
-            queue distil "$seed" luminet_box_rpn_$method \
-                "$WORK/configs/luminet_box_rpn_$method.py"
+            queue feature "$seed" $method 1
         done
     done
     for seed in $VARIED; do
         for method in fitnet fgfi reviewkd cwd pkd fgd; do
             for factor in 0.0625 0.25 4; do
-                queue feature "$seed" $method ${method}_times_$factor $factor
+                queue feature "$seed" $method $factor
+                queue feature "$seed" $method $factor luminet_box_rpn_
             done
         done
     done
