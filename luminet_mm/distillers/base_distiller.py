@@ -15,7 +15,13 @@ from ..checks import (
 )
 from ..registry import SOURCES
 from .building import build_model, initial_weights, name_of, num_params
-from .distill_losses import build_loss, compared, compares_features, labels_for
+from .distill_losses import (
+    INCOMPARABLE,
+    build_loss,
+    compared,
+    compares_features,
+    labels_for,
+)
 from .pixels import describe_pixels
 from .sources import FeatureSource, Rows, Source, refusal
 from .taps import Taps
@@ -205,6 +211,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         with self.source.observe(model, data_samples) as rows:
             with self.taps.observe(model) as rows.features:
                 losses = model(inputs, data_samples, mode='loss')
+        rows.image_size = tuple(inputs.shape[-2:])
         if 'loss' in losses:  # a classifier's; mmengine logs the total by that name
             losses = {OWN_LOSS if k == 'loss' else k: v for k, v in losses.items()}
         clash = sorted(set(losses) & set(self.distill_losses))
@@ -229,7 +236,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
                 losses[name] = factor * distill_loss(
                     preds_S, preds_T.detach(), **labels
                 )
-            except (IndexError, RuntimeError, TypeError, ValueError) as error:
+            except INCOMPARABLE as error:
                 if not self._is_first:
                     raise
                 raise ValueError(

@@ -19,6 +19,9 @@ from ..registry import MODELS
 from ..rng import forked_rng
 from .building import find_class
 
+# What losses raise, also of other packages, when they are given what does not fit
+INCOMPARABLE = (AssertionError, IndexError, RuntimeError, TypeError, ValueError)
+
 
 class SummedOverPairs(nn.Module):
     """A loss of two maps, of any package, summed over pairs of features.

@@ -1,21 +1,30 @@
 """Losses of features between two models: their connectors, and what they are given."""
 
 import logging
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from itertools import product
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from ..losses.features import MapLoss
 from .building import copy_of
-from .distill_losses import SummedOverPairs, name_of_loss
+from .distill_losses import INCOMPARABLE, SummedOverPairs, name_of_loss
 from .rest import Rest
 from .taps import Taps
 
-IMAGE_SIZE = 64  # of the image whose features' shapes are looked at
+# Of the image whose features' shapes are looked at: large enough to tell a stride of
+# 128 from one of 64, and for models that take no other size
+IMAGE_SIZES = (128, 224, 32)
+CHANNELS = (3, 1)
 
 Side = Tuple[BaseModel, Taps, Any]
+
+
+class ExtractionError(ValueError):
+    """A model does not take an image."""
 
 
 def connect(
@@ -37,12 +46,7 @@ def connect(
     Raises:
         ValueError: If features cannot be had or compared, naming the loss.
     """
-    backbones = (getattr(model, 'backbone', None) for model in (student, teacher))
-    # both are given the same images, of the size that one of them may insist on
-    sizes = [getattr(backbone, 'img_size', None) for backbone in backbones]
-    size = next(filter(None, sizes), IMAGE_SIZE)
-    shapes_S = _shapes(student, taps_S, 'model.student', size)
-    shapes_T = _shapes(teacher, taps_T, 'model.teacher', size)
+    shapes_S, shapes_T = _shapes_of_both(student, taps_S, teacher, taps_T)
     for name, loss in losses.items():
         key = f'model.distill_losses.{name}.layers'
         own_S, own_T = [], []
@@ -59,19 +63,48 @@ def connect(
         loss.connect(own_S, own_T)
 
 
+def _shapes_of_both(
+    student: BaseModel, taps_S: Taps, teacher: BaseModel, taps_T: Taps
+) -> List[Dict[str, List[tuple]]]:
+    """Shapes of the features that both models give for the same image.
+
+    Some models insist on a size, or take gray images, and only tell by failing.
+    """
+    sides = [
+        ('model.student', copy_of(student).eval(), taps_S),
+        ('model.teacher', copy_of(teacher).eval(), taps_T),
+    ]
+    sizes = [*_named_sizes(student), *_named_sizes(teacher)]
+    sizes += [(size, size) for size in IMAGE_SIZES]
+    errors = []
+    for channels, size in product(CHANNELS, dict.fromkeys(sizes)):
+        try:
+            return [_shapes(*side, (1, channels, *size)) for side in sides]
+        except ExtractionError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _named_sizes(model: BaseModel) -> Iterator[Tuple[int, int]]:
+    """Sizes of images that parts of a model are made for, as far as they say."""
+    for module in model.modules():
+        size = getattr(module, 'img_size', None)
+        size = (size, size) if isinstance(size, int) else size
+        if isinstance(size, (list, tuple)) and len(size) == 2:
+            yield tuple(size)
+
+
 @torch.no_grad()
 def _shapes(
-    model: BaseModel, taps: Taps, key: str, size: Union[int, Sequence[int]]
+    key: str, model: BaseModel, taps: Taps, shape: Sequence[int]
 ) -> Dict[str, List[tuple]]:
     """Shapes of the features of one image, by the name of their tap."""
-    model = copy_of(model).eval()
-    height, width = (size, size) if isinstance(size, int) else size
-    image = next(model.parameters()).new_zeros(1, 3, height, width)
+    image = next(model.parameters()).new_zeros(shape)
     with taps.observe(model, partly=True) as features:
         try:
             model.extract_feat(image)
         except Exception as error:  # of upstream's code
-            raise ValueError(
+            raise ExtractionError(
                 f'{key} is a {type(model).__name__}, whose features cannot be '
                 f'extracted: {type(error).__name__}: {error}'
             ) from error
@@ -116,6 +149,11 @@ def compare(
         [feat for pair in loss.layers for feat in rows.features[pair[side]]]
         for side, (_, _, rows) in enumerate((side_S, side_T))
     )
+    size_S, size_T = (rows.image_size for _, _, rows in (side_S, side_T))
+    if size_S != size_T and not isinstance(loss, MapLoss):  # which crops by itself
+        common = [min(pixels) for pixels in zip(size_S, size_T)]
+        feats_S = _crop(feats_S, size_S, common)
+        feats_T = _crop(feats_T, size_T, common)
     if is_first:
         _check(loss, key, feats_S, feats_T)
     context = {}
@@ -127,7 +165,7 @@ def compare(
         if 'rests' in loss.needs:
             context['rests'] = _rests(loss, side_S, side_T)
         return loss(feats_S, feats_T, **context)
-    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+    except INCOMPARABLE as error:
         if not is_first:
             raise
         if isinstance(error, ValueError) and not isinstance(loss, SummedOverPairs):
@@ -138,6 +176,22 @@ def compare(
             f'{_shapes_of(feats_S)} of the student and {_shapes_of(feats_T)} of the '
             f'teacher. {type(error).__name__}: {error}'
         ) from error
+
+
+def _crop(
+    feats: List[Tensor], size: Sequence[int], common: Sequence[int]
+) -> List[Tensor]:
+    """What maps (B, C, H, W) of padded images of one size show of a smaller one."""
+    cropped = []
+    for feat in feats:
+        if feat.dim() == 4:
+            height, width = (
+                -(-cells * kept // pixels)
+                for cells, pixels, kept in zip(feat.shape[2:], size, common)
+            )
+            feat = feat[:, :, :height, :width]
+        cropped.append(feat)
+    return cropped
 
 
 def _rests(loss: nn.Module, *sides: Side) -> Tuple[Rest, ...]:

@@ -32,11 +32,12 @@ class Rest:
     """
 
     def __init__(self, model: BaseModel, stages: Sequence[str]) -> None:
-        if any(getattr(module, 'with_cp', False) for module in model.modules()):
+        if any(map(_is_checkpointed, model.modules())):
             raise ValueError(
-                f'the backbone {type(model.backbone).__name__} has with_cp=True, and '
-                'what gradient checkpointing computes anew would move the running '
-                'statistics of its normalisation; set with_cp=False'
+                f'{type(model).__name__} has with_cp=True or activation_checkpointing, '
+                'and what gradient checkpointing computes anew would move the running '
+                'statistics of its normalisation; set with_cp=False, without '
+                'activation_checkpointing'
             )
         self.model = model
         self.layers = [f'backbone.{name}' for name in _chain(model)]
@@ -86,6 +87,12 @@ class Rest:
             if getattr(self.model, 'neck', None) is not None:
                 outs = self.model.neck(outs)
             return [*feats, self.model.head(outs)]
+
+
+def _is_checkpointed(module: nn.Module) -> bool:
+    # mmengine wraps the forward of a module for activation_checkpointing
+    wrapped = hasattr(vars(module).get('forward'), '__wrapped__')
+    return wrapped or getattr(module, 'with_cp', False)
 
 
 def _chain(model: BaseModel) -> List[str]:

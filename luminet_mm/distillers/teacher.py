@@ -19,6 +19,7 @@ from .pixels import PixelTranslator
 from .sources import Rows, Source
 from .taps import Taps
 
+CONNECTORS = 'distill_losses.'  # beside the weights of a student that learnt features
 TOLERANCE = 1e-4  # of an accelerated teacher's features, to the largest
 
 
@@ -98,6 +99,8 @@ class Teacher:
             (re.sub(r'^module\.', '', str(name)), value)
             for name, value in state_dict.items()
         )
+        for name in [name for name in weights if name.startswith(CONNECTORS)]:
+            del weights[name]
         weights._metadata = getattr(state_dict, '_metadata', OrderedDict())
         for name, value in weights.items():
             kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
@@ -258,6 +261,7 @@ class Teacher:
         with self.taps.observe(self.model) as features:
             taught = source.teach(self.model, inputs, rows)
         taught.features = features
+        taught.image_size = tuple(inputs.shape[-2:])
         return taught
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':

@@ -25,6 +25,9 @@ from tiny import (
     save_weights,
 )
 
+from luminet_mm.losses import at_loss
+from luminet_mm.losses.features.map_loss import crop_to_smaller
+
 FITNET = dict(type='luminet_mm.FitNetLoss', layers=[('backbone.layer2',) * 2])
 PKD = dict(type='luminet_mm.PKDLoss')
 AT = dict(type='luminet_mm.ATLoss')
@@ -223,6 +226,59 @@ class TestOtherFamilies:
             model.build_teachers()
 
 
+class TestImages:
+    def classifier_of(self, backbone, **parts):
+        return dict(
+            type='ImageClassifier',
+            _scope_='mmpretrain',
+            data_preprocessor=classifier()['data_preprocessor'],
+            backbone=backbone,
+            **parts,
+        )
+
+    def test_of_a_size_that_a_model_insists_on(self, tmp_path):
+        """Windows of 7 x 7 at a stride of 32, which do not say so."""
+        arch = dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4)
+        swin = self.classifier_of(
+            dict(type='SwinTransformer', arch=arch),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(type='LinearClsHead', num_classes=5, in_channels=64),
+        )
+        model = taught(tmp_path, [dict(type='luminet_mm.RKDLoss')], swin)
+        model.init_weights()
+        assert step(model, image_batch(2, size=224))['loss_0'].isfinite()
+
+    def test_gray(self, tmp_path):
+        gray = classifier(backbone=dict(in_channels=1))
+        gray['data_preprocessor'].update(mean=[100.0], std=[50.0], to_rgb=False)
+        batch = image_batch()
+        batch['inputs'] = [image[:1] for image in batch['inputs']]
+        assert step(taught(tmp_path, [AT], gray), batch)['loss_0'] > 0
+
+    def test_levels_of_stride_64_and_128(self, tmp_path):
+        loss = dict(PKD, layers=[('neck[4]', 'neck[4]')])
+        with pytest.raises(ValueError, match='of different levels'):
+            taught(tmp_path, [loss], faster_rcnn(), retinanet())
+
+    @pytest.mark.parametrize(('pad_S', 'pad_T'), [(32, 128), (1, 32)])
+    def test_padding_that_differs(self, pad_S, pad_T, tmp_path):
+        """What both have of the image is compared, and nothing is stretched."""
+        fitnet = dict(FITNET, layers=[('neck', 'neck')])
+        student, teacher = (
+            faster_rcnn(data_preprocessor=dict(pad_size_divisor=pad))
+            for pad in (pad_S, pad_T)
+        )
+        model = taught(
+            tmp_path, [dict(AT, layers=[('neck', 'neck')]), fitnet], student, teacher
+        )
+        data = model.data_preprocessor(detection_batch(((90, 100),)), True)
+        value = model.loss(**data)['loss_0']
+        _, rows, taught_rows = model._learn(**data)
+        pairs = zip(rows.features['neck'], taught_rows.features['neck'])
+        maps = [crop_to_smaller(*pair) for pair in pairs]
+        torch.testing.assert_close(value, 1000 * sum(at_loss(*pair) for pair in maps))
+
+
 def test_losses_of_maps_of_other_packages(tmp_path):
     loss = dict(
         type='mmrazor.ChannelWiseDivergence',
@@ -234,6 +290,14 @@ def test_losses_of_maps_of_other_packages(tmp_path):
     model = taught(tmp_path, [loss, own], faster_rcnn(), accelerate_teacher=True)
     values = step(model, detection_batch())
     torch.testing.assert_close(values['loss_0'], values['loss_1'])
+
+
+def test_what_another_package_asserts_is_told_by_its_place(tmp_path):
+    loss = dict(
+        type='mmrazor.ChannelWiseDivergence', layers=[('stages[2]', 'stages[3]')]
+    )
+    with pytest.raises(ValueError, match='loss_0: ChannelWiseDivergence .*Assertion'):
+        step(taught(tmp_path, [loss]), image_batch())
 
 
 def test_checkpoint_is_the_students_with_connectors_beside_it(tmp_path):

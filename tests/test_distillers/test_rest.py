@@ -6,6 +6,7 @@ import os.path as osp
 import pytest
 import torch
 from mmengine.registry import init_default_scope
+from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
 from test_tools import ROOT
 from torch import nn
 
@@ -157,4 +158,14 @@ def test_refuses_other_models():
         Rest(model, ['backbone.layer2'])
     model = build('mmpretrain::mobilenet_v2/mobilenet-v2_8xb32_in1k.py')
     with pytest.raises(ValueError, match='this ImageClassifier has MobileNetV2: take'):
+        Rest(model, ['backbone.layer2'])
+
+
+def test_refuses_gradient_checkpointing():
+    """Whose second run, in backward, would move the running statistics."""
+    with pytest.raises(ValueError, match='with_cp=True'):
+        Rest(build('cifar100/resnet8x4', with_cp=True), ['backbone.layer2'])
+    model = build('cifar100/resnet8x4')
+    turn_on_activation_checkpointing(model, ['backbone.layer3'])
+    with pytest.raises(ValueError, match='activation_checkpointing'):
         Rest(model, ['backbone.layer2'])

@@ -97,13 +97,16 @@ def test_refused_by_name(kind, tmp_path):
 
 
 def test_taken(tmp_path):
-    """Bare weights, those of DDP, and half precision."""
+    """Bare weights, those of DDP, half precision, and of a student of features."""
     path = tmp_path / 'teacher.pth'
     expected = weights()
     for checkpoint in (
         expected,
         dict(state_dict=prefixed('module.')),
         dict(state_dict={name: value.double() for name, value in expected.items()}),
+        dict(
+            state_dict={**expected, 'distill_losses.loss_x.embed.weight': torch.ones(1)}
+        ),
         # PyTorch before 0.4.1 did not count batches
         dict(state_dict={k: v for k, v in expected.items() if 'num_batch' not in k}),
     ):

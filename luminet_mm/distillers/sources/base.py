@@ -23,11 +23,14 @@ class Rows:
             where the student was given no hard labels.
         features (dict[str, list[Tensor]]): By the name of their tap, each of shape
             (B, C, H, W) or (B, C), the student's with gradient.
+        image_size (tuple[int, int], optional): Height and width of the images that the
+            model was given, with their padding.
     """
 
     logits: Optional[Tensor] = None
     labels: Optional[Tensor] = None
     features: Dict[str, List[Tensor]] = field(default_factory=dict)
+    image_size: Optional[Tuple[int, int]] = None
 
     def labels_of(self, prediction: str) -> Optional[Tensor]:
         """Labels of the rows of one of the source's predictions."""
