@@ -9,7 +9,6 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from ..losses.features import MapLoss
 from .building import copy_of
 from .distill_losses import INCOMPARABLE, SummedOverPairs, name_of_loss
 from .rest import Rest
@@ -149,11 +148,11 @@ def compare(
         [feat for pair in loss.layers for feat in rows.features[pair[side]]]
         for side, (_, _, rows) in enumerate((side_S, side_T))
     )
+    # Models pad images to different multiples, at the right and at the bottom
     size_S, size_T = (rows.image_size for _, _, rows in (side_S, side_T))
-    if size_S != size_T and not isinstance(loss, MapLoss):  # which crops by itself
-        common = [min(pixels) for pixels in zip(size_S, size_T)]
-        feats_S = _crop(feats_S, size_S, common)
-        feats_T = _crop(feats_T, size_T, common)
+    common = tuple(min(pixels) for pixels in zip(size_S, size_T))
+    feats_S = _crop(feats_S, size_S, common)
+    feats_T = _crop(feats_T, size_T, common)
     if is_first:
         _check(loss, key, feats_S, feats_T)
     context = {}
@@ -161,6 +160,8 @@ def compare(
         context['gt_labels'] = _labels(data_samples)
     if 'data_samples' in loss.needs:
         context['data_samples'] = data_samples
+    if 'image_size' in loss.needs:
+        context['image_size'] = common
     try:
         if 'rests' in loss.needs:
             context['rests'] = _rests(loss, side_S, side_T)
@@ -182,6 +183,8 @@ def _crop(
     feats: List[Tensor], size: Sequence[int], common: Sequence[int]
 ) -> List[Tensor]:
     """What maps (B, C, H, W) of padded images of one size show of a smaller one."""
+    if size == common:
+        return feats
     cropped = []
     for feat in feats:
         if feat.dim() == 4:

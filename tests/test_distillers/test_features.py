@@ -279,6 +279,31 @@ class TestImages:
         torch.testing.assert_close(value, 1000 * sum(at_loss(*pair) for pair in maps))
 
 
+@pytest.mark.parametrize('name', ['PKDLoss', 'FGDLoss', 'FGFILoss', 'FitNetLoss'])
+def test_padding_of_the_teacher_has_no_say(name, tmp_path):
+    """Its maps of larger images are compared where both have some."""
+    settings = dict(
+        FitNetLoss=dict(layers=[('neck', 'neck')], relu=False),
+        FGFILoss=dict(loss_weight=1e4),
+    ).get(name, {})
+    seen = {}
+
+    def remember(feats_S, feats_T, **context):
+        seen.update(context, sizes=[tuple(f.shape[2:]) for f in (*feats_S, *feats_T)])
+        return sum(feat.sum() for feat in feats_S)
+
+    teacher = faster_rcnn(data_preprocessor=dict(pad_size_divisor=64))
+    loss = dict(type=f'luminet_mm.{name}', **settings)
+    model = taught(tmp_path, [loss], faster_rcnn(), teacher)
+    assert step(model, detection_batch())['loss_0'] > 0
+    model.distill_losses['loss_0'].distance = remember
+    step(model, detection_batch())  # 96 x 128, of which the teacher makes 128 x 128
+    count = len(seen['sizes']) // 2
+    assert seen['sizes'][:count] == seen['sizes'][count:]
+    assert seen['sizes'][0] == (24, 32)
+    assert seen.get('image_size', (96, 128)) == (96, 128)
+
+
 def test_losses_of_maps_of_other_packages(tmp_path):
     loss = dict(
         type='mmrazor.ChannelWiseDivergence',

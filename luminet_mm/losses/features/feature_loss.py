@@ -37,6 +37,8 @@ class FeatureLoss(nn.Module, metaclass=ABCMeta):
             - 'gt_labels': class index of each image, shape (B,), or None where labels
               are soft;
             - 'data_samples': the batch's data samples, list of B;
+            - 'image_size': height and width in pixels of what the maps show, the images
+              with as much padding as both models have;
             - 'rests': what follows the compared stages in student and teacher, two
               :class:`luminet_mm.distillers.rest.Rest`: ``rest(index, feature)`` gives
               the logits (B, C) that follow from the features of stage ``index``.

@@ -9,7 +9,7 @@ from ...checks import check_number, key_of
 from ...registry import MODELS
 from ..functional import widen
 from .feature_loss import Layers
-from .ground_truth import boxes_of, input_size
+from .ground_truth import boxes_of
 from .map_loss import MapLoss
 
 
@@ -159,12 +159,11 @@ class FGDLoss(MapLoss):
 
     Raises:
         TypeError, ValueError: If ``tau`` is not above 0 or a weight is negative; and as
-            :class:`FeatureLoss`. In ``forward``, if a data sample has no boxes or no
-            ``batch_input_shape``.
+            :class:`FeatureLoss`. In ``forward``, if a data sample has no boxes.
     """
 
     default_layers = (('neck', 'neck'),)
-    needs = ('data_samples',)
+    needs = ('data_samples', 'image_size')
 
     def __init__(
         self,
@@ -202,18 +201,14 @@ class FGDLoss(MapLoss):
         feats_S: List[Tensor],
         feats_T: List[Tensor],
         data_samples: Sequence[Any],
-        **context: Any,
+        image_size: Tuple[int, int],
     ) -> Tensor:
-        name = type(self).__name__
-        boxes = boxes_of(name, data_samples)
-        image_size = input_size(name, data_samples)
+        boxes = boxes_of(type(self).__name__, data_samples)
         loss = 0
-        for whole, (feat_S, feat_T), relation_S, relation_T in zip(
-            feats_S, self.pairs(feats_S, feats_T), self.relations_S, self.relations_T
+        for (feat_S, feat_T), relation_S, relation_T in zip(
+            self.pairs(feats_S, feats_T), self.relations_S, self.relations_T
         ):
-            height, width = feat_S.shape[2:]
-            masks = scale_masks(boxes, whole.shape[2:], image_size)
-            masks = (mask[:, :height, :width] for mask in masks)
+            masks = scale_masks(boxes, feat_S.shape[2:], image_size)
             weights = self.tau, self.alpha, self.beta, self.gamma
             loss = loss + fgd_loss(feat_S, feat_T, *masks, *weights)
             with autocast(feat_S.device.type, enabled=False):

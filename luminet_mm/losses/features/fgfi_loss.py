@@ -1,4 +1,4 @@
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from ...checks import check_type, key_of
 from ...registry import MODELS
 from ..functional import widen
 from .feature_loss import Layers
-from .ground_truth import boxes_of, input_size
+from .ground_truth import boxes_of
 from .map_loss import MapLoss
 
 
@@ -99,11 +99,11 @@ class FGFILoss(MapLoss):
         TypeError, ValueError: If ``anchor_generator`` is none; and as
             :class:`FeatureLoss`. In ``connect``, if it has not as many strides as there
             are levels; in ``forward``, if a stride is not that of its level, or a data
-            sample has no boxes or no ``batch_input_shape``.
+            sample has no boxes.
     """
 
     default_layers = (('neck', 'neck'),)
-    needs = ('data_samples',)
+    needs = ('data_samples', 'image_size')
 
     def __init__(
         self,
@@ -157,14 +157,12 @@ class FGFILoss(MapLoss):
         feats_S: List[Tensor],
         feats_T: List[Tensor],
         data_samples: Sequence[Any],
-        **context: Any,
+        image_size: Tuple[int, int],
     ) -> Tensor:
-        name = type(self).__name__
-        boxes = boxes_of(name, data_samples)
-        image_size = input_size(name, data_samples)
-        self._check_strides([feat.shape[2:] for feat in feats_S], image_size)
+        boxes = boxes_of(type(self).__name__, data_samples)
         feats_S, feats_T = zip(*self.pairs(feats_S, feats_T))
         sizes = [tuple(feat.shape[2:]) for feat in feats_S]
+        self._check_strides(sizes, image_size)
         anchors = [
             level.view(*size, -1, 4)
             for level, size in zip(

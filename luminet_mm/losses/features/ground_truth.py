@@ -1,4 +1,4 @@
-from typing import Any, List, Sequence, Tuple
+from typing import Any, List, Sequence
 
 from torch import Tensor
 
@@ -33,25 +33,3 @@ def boxes_of(name: str, data_samples: Sequence[Any]) -> List[Tensor]:
             )
         boxes.append(found)
     return boxes
-
-
-def input_size(name: str, data_samples: Sequence[Any]) -> Tuple[int, int]:
-    """Read the size of a batch of images, with their padding.
-
-    Args:
-        name (str): Who needs it, for the error.
-        data_samples (Sequence[DetDataSample]): Of B images.
-
-    Returns:
-        tuple[int, int]: Height and width of the network's input in pixels.
-
-    Raises:
-        ValueError: If the samples do not say.
-    """
-    size = data_samples[0].get('batch_input_shape')
-    if size is None:
-        raise ValueError(
-            f"{name} needs the size of the network's input, 'batch_input_shape' in the "
-            'metainfo of the data samples, which DetDataPreprocessor of mmdet sets'
-        )
-    return tuple(size)

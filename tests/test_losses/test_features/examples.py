@@ -19,21 +19,26 @@ class Example(NamedTuple):
     context: Callable[[int], dict] = lambda batch: {}
 
 
-def data_samples(*boxes, size=(20, 16)):
-    """Data samples of mmdet: boxes of each image, and the size of the batch."""
+def data_samples(*boxes):
+    """Data samples of mmdet: boxes of each image."""
     samples = []
     for image_boxes in boxes:
-        sample = DetDataSample(metainfo=dict(batch_input_shape=size))
+        sample = DetDataSample()
         image_boxes = torch.tensor(image_boxes, dtype=torch.float32).view(-1, 4)
         sample.gt_instances = InstanceData(bboxes=image_boxes)
         samples.append(sample)
     return samples
 
 
+def truth(*boxes) -> dict:
+    """What losses of detectors need: boxes of each image, and the images' size."""
+    return dict(data_samples=data_samples(*boxes), image_size=(20, 16))
+
+
 def boxes(batch: int) -> dict:
     """A small and a large object in the first image, none in the others."""
     found = [[[2, 3, 7, 9], [0, 1, 15, 19]]] + [[]] * (batch - 1)
-    return dict(data_samples=data_samples(*found))
+    return truth(*found)
 
 
 def indexed(batch: int) -> dict:

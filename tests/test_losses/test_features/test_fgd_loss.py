@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from examples import EXAMPLES, data_samples
+from examples import EXAMPLES, truth
 
 from luminet_mm.losses import FGDLoss, fgd_loss
 from luminet_mm.losses.features.fgd_loss import attention, scale_masks
@@ -131,7 +131,7 @@ def test_value():
                 naive_relation(image_T, loss.relations_T[level]),
             )
             expected += 0.4 * ((related[0] - related[1]) ** 2).sum() / len(BOXES)
-    value = loss(feats_S, feats_T, data_samples=data_samples(*BOXES)).item()
+    value = loss(feats_S, feats_T, **truth(*BOXES)).item()
     assert value == pytest.approx(2 * expected, rel=1e-6)
 
 
@@ -154,24 +154,24 @@ def test_gradient():
 
 def test_no_ground_truth_leaves_the_background():
     loss, feats_S, feats_T = built(gamma=0, lambda_=0)
-    empty = data_samples([], [], [])
-    value = loss(feats_S, feats_T, data_samples=empty)
+    empty = truth([], [], [])
+    value = loss(feats_S, feats_T, **empty)
     assert value > 0
     loss.beta = 0
-    assert loss(feats_S, feats_T, data_samples=empty) == 0
+    assert loss(feats_S, feats_T, **empty) == 0
 
 
 def test_channels_last_and_unequal_padding():
     loss, feats_S, feats_T = built()
-    samples = data_samples(*BOXES)
-    expected = loss(feats_S, feats_T, data_samples=samples)
+    samples = truth(*BOXES)
+    expected = loss(feats_S, feats_T, **samples)
     last = (
         [feat.contiguous(memory_format=torch.channels_last) for feat in feats]
         for feats in (feats_S, feats_T)
     )
-    torch.testing.assert_close(loss(*last, data_samples=samples), expected)
+    torch.testing.assert_close(loss(*last, **samples), expected)
     feats_T[0] = torch.randn(3, 4, 6, 5, dtype=torch.float64)
-    assert loss(feats_S, feats_T, data_samples=samples).isfinite()
+    assert loss(feats_S, feats_T, **samples).isfinite()
 
 
 @pytest.mark.parametrize('name', ['alpha', 'beta', 'gamma', 'lambda_'])

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from examples import EXAMPLES, data_samples
+from examples import EXAMPLES, truth
 
 from luminet_mm.losses import FGFILoss, fgfi_loss
 from luminet_mm.losses.features.fgfi_loss import near_object_masks
@@ -72,7 +72,7 @@ def test_value():
             count += 1
             for s, t in zip(feat_S[b, :, y, x].tolist(), feat_T[b, :, y, x].tolist()):
                 total += (s - t) ** 2
-    value = loss(feats_S, feats_T, data_samples=data_samples(*BOXES)).item()
+    value = loss(feats_S, feats_T, **truth(*BOXES)).item()
     assert value == pytest.approx(3 * total / (2 * count), rel=1e-5)
 
 
@@ -89,7 +89,7 @@ def test_no_ground_truth_gives_zero_and_a_gradient():
     loss, feats_S, feats_T = built()
     for feat in feats_S:
         feat.requires_grad_()
-    value = loss(feats_S, feats_T, data_samples=data_samples([], [], []))
+    value = loss(feats_S, feats_T, **truth([], [], []))
     value.backward()
     assert value == 0
     gradients = [tensor.grad for tensor in (*feats_S, *loss.parameters())]
@@ -106,8 +106,8 @@ def test_adaptation():
 def test_levels_of_unequal_padding():
     loss, feats_S, feats_T = built()
     feats_T = [torch.randn(3, 4, 6, 5), torch.randn(3, 4, 3, 3)]
-    samples = data_samples(*BOXES)
-    assert loss(feats_S, feats_T, data_samples=samples).isfinite()
+    samples = truth(*BOXES)
+    assert loss(feats_S, feats_T, **samples).isfinite()
 
 
 def test_errors():
@@ -128,4 +128,4 @@ def test_errors():
     with pytest.raises(
         ValueError, match=r'strides=\[\(8, 8\).* must be those of the le'
     ):
-        loss(feats_S, feats_T, data_samples=data_samples(*BOXES))
+        loss(feats_S, feats_T, **truth(*BOXES))

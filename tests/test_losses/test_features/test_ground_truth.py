@@ -5,7 +5,7 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.structures import InstanceData
 
-from luminet_mm.losses.features.ground_truth import boxes_of, input_size
+from luminet_mm.losses.features.ground_truth import boxes_of
 
 
 def test_boxes_as_tensors_and_of_mmdets_type():
@@ -29,9 +29,3 @@ def test_samples_without_boxes_are_refused(instances, found):
         sample.gt_instances = instances
     with pytest.raises(ValueError, match=f'Loss is a loss for detectors.*{found}'):
         boxes_of('Loss', [sample])
-
-
-def test_input_size():
-    assert input_size('Loss', data_samples([], size=(32, 64))) == (32, 64)
-    with pytest.raises(ValueError, match="Loss needs .*'batch_input_shape'"):
-        input_size('Loss', [DetDataSample()])
