@@ -15,6 +15,7 @@ import os
 import os.path as osp
 import pickle
 import re
+from collections import OrderedDict
 from functools import lru_cache
 from glob import escape, glob
 from types import SimpleNamespace
@@ -27,8 +28,10 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import barrier, is_main_process
 from mmengine.fileio import get
 from mmengine.logging import HistoryBuffer, print_log
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import checkpoint as mmengine_checkpoint
+from torch import nn
 
 PYTHON2 = pickle._compat_pickle
 REBUILDS = (
@@ -42,6 +45,11 @@ METHODS = {
     HistoryBuffer: ('current', 'max', 'mean', 'min'),
     OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
 }
+# What losses of features learn, beside the student in its checkpoints
+CONNECTORS = 'distill_losses.'
+# What a distillation's checkpoint has beside the student, or a student's lacks: peers,
+# connectors, and the averages of releases before mmengine
+EXTRAS = ('peers.', CONNECTORS, 'ema_')
 LOG = ('max_length', '_log_history', '_count_history')
 # What the zoos append to a file's name: the first digits of its sha256
 HASH = re.compile(r'-([0-9a-f]{8,64})\.\w+$')
@@ -201,6 +209,55 @@ def find_resumable(work_dir: str) -> Optional[str]:
             )
             return path
     return None
+
+
+def check_fits(model: nn.Module, checkpoint: dict, filename: str, config: str) -> None:
+    """Check that a checkpoint has all weights of a model, by loading them.
+
+    What only training needs may be missing, left over or of another shape.
+
+    Args:
+        model (Module): A model, distiller or test-time augmentation.
+        checkpoint (dict): What the file holds.
+        filename (str): The file, for messages.
+        config (str): The model's config, for messages.
+
+    Raises:
+        ValueError: If it is not of the model, whose rest would be random.
+    """
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    saved = checkpoint.get('state_dict', checkpoint)
+    weights = OrderedDict(
+        (re.sub(r'^module\.', '', name), weight) for name, weight in saved.items()
+    )
+    for name in [name for name in weights if name.startswith(EXTRAS)]:
+        del weights[name]
+    weights._metadata = getattr(saved, '_metadata', OrderedDict())
+    try:
+        missing, unexpected = model.load_state_dict(weights, strict=False)
+        problems = dict(missing=missing, unexpected=unexpected)
+    except RuntimeError as error:
+        _, *lines = str(error).splitlines()  # the first one names the class
+        problems = {'of another shape': [line.strip() for line in lines]}
+    found = []
+    for problem, names in problems.items():
+        names = [name.replace('student.', '', 1) for name in names]
+        names = [
+            name
+            for name in names
+            # what a model drops of a file, it makes itself
+            if not (problem == 'missing' and name in weights)
+            and not name.startswith(EXTRAS)
+            and not name.endswith('num_batches_tracked')
+        ]
+        if names:
+            more = ', ...' * (len(names) > 3)
+            found.append(f'{len(names)} {problem}: {", ".join(names[:3])}{more}')
+    if found:
+        raise ValueError(
+            f'{filename} is not of the model of {config}, tensors {"; ".join(found)}'
+        )
 
 
 def read_data(

@@ -23,11 +23,12 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from test_tools import tool
-from tiny import classification_run, classifier, load_checkpoint
+from tiny import build, classification_run, classifier, load_checkpoint
 from torch import nn
 
 from luminet_mm import checkpoints
 from luminet_mm.checkpoints import (
+    check_fits,
     find_resumable,
     read_checkpoint,
     use_safe_checkpoints,
@@ -590,3 +591,18 @@ def test_tools_read_data_alone_and_find_the_newest_file(tmp_path):
     torch.save(checkpoint, tmp_path / 'evil.pth')
     assert 'posix.mkdir' in tool('test.py', config, tmp_path / 'evil.pth')
     assert not done.exists()
+
+
+def test_what_only_training_needs_may_be_of_another_shape():
+    """As of a student that is tested by the config of another distillation."""
+    model = build(classifier())
+    loss = nn.Linear(2, 3)
+    model.distill_losses = nn.ModuleDict(dict(loss_x=loss))
+    state_dict = model.state_dict()
+    state_dict['distill_losses.loss_x.weight'] = torch.ones(5, 5)
+    state_dict['distill_losses.loss_y.weight'] = torch.ones(1)
+    del state_dict['distill_losses.loss_x.bias']
+    check_fits(model, dict(state_dict=state_dict), 'file.pth', 'config.py')
+    state_dict['head.fc.weight'] = torch.ones(5, 5)
+    with pytest.raises(ValueError, match='file.pth is not .* of config.py, .*head.fc'):
+        check_fits(model, dict(state_dict=state_dict), 'file.pth', 'config.py')

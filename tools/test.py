@@ -7,26 +7,19 @@ distillation's config or the plain student's.
 import argparse
 import os
 import os.path as osp
-import re
-from collections import OrderedDict
 from contextlib import suppress
 
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import DumpResults
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from luminet_mm.cfg_options import DictAction, load_run_cfg
-from luminet_mm.checkpoints import use_safe_loading
+from luminet_mm.checkpoints import check_fits, use_safe_loading
 from luminet_mm.compat import setup_cpu_distributed
 from luminet_mm.config import load_whole_cfg
 from luminet_mm.run_checks import check_run
-
-# What a distillation's checkpoint has beside the student, or a student's lacks: peers,
-# what distillation losses learn, and the averages of releases before mmengine.
-EXTRAS = ('peers.', 'distill_losses.', 'ema_')
 
 
 def parse_args() -> argparse.Namespace:
@@ -112,39 +105,7 @@ class StrictHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Load the weights as the runner is about to, and look what does not fit."""
-        model = runner.model
-        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-            model = model.module
-        saved = checkpoint.get('state_dict', checkpoint)
-        weights = OrderedDict(
-            (re.sub(r'^module\.', '', name), weight) for name, weight in saved.items()
-        )
-        weights._metadata = getattr(saved, '_metadata', OrderedDict())
-        try:
-            missing, unexpected = model.load_state_dict(weights, strict=False)
-            problems = dict(missing=missing, unexpected=unexpected)
-        except RuntimeError as error:
-            _, *lines = str(error).splitlines()  # the first one names the class
-            problems = {'of another shape': [line.strip() for line in lines]}
-        found = []
-        for problem, names in problems.items():
-            names = [name.replace('student.', '', 1) for name in names]
-            names = [
-                name
-                for name in names
-                # what a model drops of a file, it makes itself
-                if not (problem == 'missing' and name in weights)
-                and not name.startswith(EXTRAS)
-                and not name.endswith('num_batches_tracked')
-            ]
-            if names:
-                more = ', ...' * (len(names) > 3)
-                found.append(f'{len(names)} {problem}: {", ".join(names[:3])}{more}')
-        if found:
-            raise ValueError(
-                f'{self.filename} is not of the model of {runner.cfg.filename}, '
-                f'tensors {"; ".join(found)}'
-            )
+        check_fits(runner.model, checkpoint, self.filename, runner.cfg.filename)
 
 
 def main() -> None:

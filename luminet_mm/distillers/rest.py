@@ -28,7 +28,8 @@ class Rest:
 
     Raises:
         ValueError: If there is another backbone, or no head, or a stage that is no
-            layer of the chain, or gradient checkpointing.
+            layer of the chain, or gradient checkpointing, or a normalisation with
+            running statistics that is not torch's batch normalisation.
     """
 
     def __init__(self, model: BaseModel, stages: Sequence[str]) -> None:
@@ -39,6 +40,15 @@ class Rest:
                 'statistics of its normalisation; set with_cp=False, without '
                 'activation_checkpointing'
             )
+        for module in model.modules():
+            statistics = getattr(module, 'running_mean', None)
+            if statistics is not None and not isinstance(module, _BatchNorm):
+                raise ValueError(
+                    f'{type(model).__name__} has a {type(module).__name__} of '
+                    f'{type(module).__module__}, whose running statistics cannot be '
+                    "kept from moving; take torch's batch normalisation, as "
+                    "norm_cfg=dict(type='BN') or sync_bn='torch'"
+                )
         self.model = model
         self.layers = [f'backbone.{name}' for name in _chain(model)]
         for stage in stages:

@@ -11,7 +11,7 @@ from mmengine.runner import autocast
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
-from ..checkpoints import read_checkpoint
+from ..checkpoints import CONNECTORS, read_checkpoint
 from ..config import load_cfg
 from .acceleration import accelerate
 from .building import build_model, name_of
@@ -19,7 +19,6 @@ from .pixels import PixelTranslator
 from .sources import Rows, Source
 from .taps import Taps
 
-CONNECTORS = 'distill_losses.'  # beside the weights of a student that learnt features
 TOLERANCE = 1e-4  # of an accelerated teacher's features, to the largest
 
 

@@ -169,3 +169,13 @@ def test_refuses_gradient_checkpointing():
     turn_on_activation_checkpointing(model, ['backbone.layer3'])
     with pytest.raises(ValueError, match='activation_checkpointing'):
         Rest(model, ['backbone.layer2'])
+
+
+def test_refuses_running_statistics_that_would_move():
+    """As of mmcv's SyncBatchNorm, which is no batch normalisation of torch."""
+    model = build('cifar100/resnet8x4')
+    model.backbone.layer3[0].conv1 = nn.Sequential(
+        model.backbone.layer3[0].conv1, nn.InstanceNorm2d(256, track_running_stats=True)
+    )
+    with pytest.raises(ValueError, match="InstanceNorm2d of torch.*sync_bn='torch'"):
+        Rest(model, ['backbone.layer2'])

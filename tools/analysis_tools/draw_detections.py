@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 
 from luminet_mm.cfg_options import DictAction, load_run_cfg
-from luminet_mm.checkpoints import use_safe_loading
+from luminet_mm.checkpoints import check_fits, use_safe_loading
 from luminet_mm.checks import check_number
 from luminet_mm.distillers import LogitDistiller
 from luminet_mm.visualization import detect, detect_by_teachers, draw_detections
@@ -109,7 +109,8 @@ def main() -> None:
     if args.student_ckpt:
         checkpoints = {'student alone': args.student_ckpt, **checkpoints}
     for title, checkpoint in checkpoints.items():
-        runner.load_checkpoint(checkpoint, strict=True)
+        loaded = runner.load_checkpoint(checkpoint)
+        check_fits(model, loaded, checkpoint, args.config)
         columns[title] = [detect(model.student, **batch)[0] for batch in batches]
     picture = draw_detections(
         [mmcv.imfrombytes(get(i['img_path']), channel_order='rgb') for i in infos],

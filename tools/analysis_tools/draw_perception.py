@@ -22,7 +22,7 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 from luminet_mm.cfg_options import DictAction, load_run_cfg
-from luminet_mm.checkpoints import use_safe_loading
+from luminet_mm.checkpoints import check_fits, use_safe_loading
 from luminet_mm.checks import check_number
 from luminet_mm.distillers import LogitDistiller
 from luminet_mm.rng import forked_rng
@@ -102,9 +102,11 @@ def main() -> None:
         )
     model.init_weights()
     if args.before:
-        runner.load_checkpoint(args.before, strict=True)
+        check_fits(model, runner.load_checkpoint(args.before), args.before, args.config)
     before = copy.deepcopy(model.student).eval()
-    runner.load_checkpoint(args.checkpoint, strict=True)
+    check_fits(
+        model, runner.load_checkpoint(args.checkpoint), args.checkpoint, args.config
+    )
     model.eval()
 
     dataset = runner.build_dataloader(cfg.train_dataloader).dataset
