@@ -2,6 +2,8 @@
 
 import copy
 import os
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,6 +29,7 @@ from tiny import (
 
 from luminet_mm.losses import at_loss
 from luminet_mm.losses.features.map_loss import crop_to_smaller
+from luminet_mm.registry import MODELS
 
 FITNET = dict(type='luminet_mm.FitNetLoss', layers=[('backbone.layer2',) * 2])
 PKD = dict(type='luminet_mm.PKDLoss')
@@ -585,3 +588,17 @@ def test_two_processes_learn_as_one_and_stop_as_one(tmp_path):
         assert connectors and any(g.any() for g in connectors) == (epoch == 0)
         for name, grad in one.items():
             torch.testing.assert_close(two[name], grad, rtol=1e-4, atol=1e-6)
+
+
+def test_the_pages_new_method(tmp_path):
+    """A loss of a user's own is one class, as docs/features.md has it."""
+    page = Path(__file__).parents[2] / 'docs' / 'features.md'
+    *_, example = re.findall(r'```python\n(.*?)```', page.read_text(), re.DOTALL)
+    exec(example, {})
+    try:
+        loss = dict(type='luminet_mm.MSEOfStages')
+        model = taught(tmp_path, [loss], classifier(), wide())
+    finally:
+        MODELS.module_dict.pop('MSEOfStages')  # other tests look at all that there are
+    step(model, image_batch())['loss_0'].backward()
+    assert all(p.grad.any() for p in model.distill_losses.parameters())
