@@ -58,14 +58,14 @@ class Tap:
     def __init__(self, name: str, model: BaseModel, key: str) -> None:
         self.name = name
         self.key = key
-        parts = NAME.fullmatch(name)
-        if parts is None:
+        found = NAME.fullmatch(name)
+        if found is None:
             raise ValueError(
                 f'{key}: {name!r} is no place of a model; write the path of a module '
                 "and, maybe, the index of its output, as 'neck', 'neck[:4]' or "
                 "'backbone.layer2'"
             )
-        base, index = parts.group('base', 'index')
+        base, index = found.group('base', 'index')
         self.index = _index(index, f'{key}: {name!r}')
         if base == 'pooled' and index is None:
             self.index = -1  # what heads take of several
@@ -201,12 +201,15 @@ class Taps:
             for place, tensors in versions.items()
             if all(tensor._version == version for tensor, version in tensors)
         }
+        changed = (self._kept or set()) & set(versions) - whole
         if self._kept is None and not partly:
             self._kept = whole
-        elif not partly and self._kept & set(versions) - whole:
-            self._kept = set()  # from now on copies of everything
+        elif changed and not partly:
+            names = ', '.join(place.module for place in changed)
             raise RuntimeError(
-                'features were overwritten in place that were not in the first step'
+                f'features of {names} were overwritten in place in this step, which '
+                'they were not in the first; in model.distill_losses.*.layers name the '
+                'output of the whole block, or the input of what follows'
             )
         for name, tap in self.taps.items():
             missing = [place for place in tap.places if not seen.get(place)]

@@ -216,11 +216,13 @@ class Teacher:
         on_cpu = inputs.device.type == 'cpu'
         why = 'it then sees something else'
         with autocast(inputs.device.type, enabled=False):
-            plain = self._features(self.model, inputs)
             for for_cpu in (True, False) if on_cpu else (False,):
                 try:
                     model = accelerate(self.model, for_cpu)
-                    if _close(self._features(model, inputs), plain):
+                    seen = (
+                        self._features(each, inputs) for each in (model, self.model)
+                    )
+                    if _close(*seen):
                         self.model = model
                         return
                 except Exception as error:  # of code that was not made for it

@@ -191,3 +191,20 @@ def test_norms_without_statistics_are_left():
 
 def _norms(model):
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+
+
+def test_features_that_cannot_be_extracted_leave_a_teacher_as_it_is(tmp_path):
+    """Neither the copy's nor its own: what is asked of it may do without."""
+    cfg = classifier()
+    model = distiller(
+        cfg, cfg, save_weights(cfg, tmp_path / 'teacher.pth'), accelerate_teacher=True
+    )
+    (teacher,) = model.build_teachers()
+    own = teacher.model
+
+    def extract_feat(inputs):
+        raise NotImplementedError
+
+    own.extract_feat = extract_feat
+    teacher.accelerate(**model.data_preprocessor(image_batch(), True))
+    assert teacher.model is own

@@ -125,6 +125,20 @@ def test_features_are_those_of_both_models(tmp_path):
     )
 
 
+def test_what_is_overwritten_later_on_is_not_trained_on(tmp_path):
+    model = taught(tmp_path, [dict(AT, layers=[('backbone.layer2',) * 2])])
+    step(model, image_batch())  # which finds that nothing has to be copied
+
+    def overwrite(module, args):
+        args[0].detach().add_(1)
+
+    model.student.backbone.layer3.register_forward_pre_hook(overwrite)
+    with pytest.raises(
+        RuntimeError, match=r'backbone\.layer2 were overwritten.*layers'
+    ):
+        step(model, image_batch())
+
+
 def test_gradient_reaches_student_and_connector_alone(tmp_path):
     model = taught(tmp_path, [FITNET], classifier(), wide())
     loss = step(model, image_batch())['loss_0']
