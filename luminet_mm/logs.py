@@ -2,41 +2,67 @@
 
 import json
 import os
-import os.path as osp
-from glob import escape, glob
 from numbers import Real
-from typing import Dict, Iterator
+from pathlib import Path
+from typing import Dict, Iterator, List, Union
+from zipfile import Path as ZipPath
+from zipfile import is_zipfile
+
+Folder = Union[str, os.PathLike, ZipPath]
 
 
-def read_scalars(work_dir: str) -> Iterator[dict]:
+def open_folder(path: Folder) -> Union[Path, ZipPath]:
+    """Open a folder of logs, be it packed by ``tools/analysis_tools/pack_logs.py``.
+
+    Args:
+        path (str | PathLike | zipfile.Path): A folder, a zip file of one, or a folder
+            inside of such a file.
+
+    Returns:
+        Path | zipfile.Path: The folder, there or not.
+    """
+    if isinstance(path, ZipPath):
+        return path
+    return ZipPath(os.fspath(path)) if is_zipfile(path) else Path(path)
+
+
+def subfolders(path: Folder) -> List[Union[Path, ZipPath]]:
+    """The folders in a folder of logs, by name; none where there is no such folder."""
+    folder = open_folder(path)
+    if not folder.is_dir():
+        return []
+    folders = (child for child in folder.iterdir() if child.is_dir())
+    return sorted(folders, key=lambda child: child.name)
+
+
+def read_scalars(work_dir: Folder) -> Iterator[dict]:
     """Read what a training logged, from all its starts.
 
     Args:
-        work_dir (str): Work dir of the training, with one folder for each start.
+        work_dir (str | PathLike | zipfile.Path): Work dir of the training, with one
+            folder for each start, see :func:`open_folder`.
 
     Yields:
         dict: One line of mmengine's log, in the order of time: losses and times of
         training iterations, or the metrics of a validation. A line that a kill cut
         off is passed over.
     """
-    starts = osp.join(escape(os.fspath(work_dir)), '*', 'vis_data', 'scalars.json')
-    for path in sorted(glob(starts)):
-        with open(path, errors='replace') as f:
-            for line in f:
-                try:
-                    logged = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(logged, dict):
-                    yield logged
+    for start in subfolders(work_dir):
+        for line in _read(start / 'vis_data' / 'scalars.json').splitlines():
+            try:
+                logged = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(logged, dict):
+                yield logged
 
 
-def read_validations(work_dir: str) -> Dict[int, Dict[str, float]]:
+def read_validations(work_dir: Folder) -> Dict[int, Dict[str, float]]:
     """The validations among :func:`read_scalars`.
 
     Args:
-        work_dir (str): Work dir of the training; of a step that two starts validated
-            the later one counts.
+        work_dir (str | PathLike | zipfile.Path): Work dir of the training; of a step
+            that two starts validated the later one counts.
 
     Returns:
         dict[int, dict[str, float]]: Metrics by their names in the log, such as
@@ -51,35 +77,40 @@ def read_validations(work_dir: str) -> Dict[int, Dict[str, float]]:
     return dict(sorted(validations.items()))
 
 
-def read_last_validation(work_dir: str) -> Dict[str, float]:
+def read_last_validation(work_dir: Folder) -> Dict[str, float]:
     """The metrics of the last of :func:`read_validations`, or an empty dict."""
     validations = read_validations(work_dir)
     return validations[max(validations)] if validations else {}
 
 
-def read_last_test(work_dir: str) -> Dict[str, float]:
+def read_last_test(work_dir: Folder) -> Dict[str, float]:
     """Read the metrics of a test from mmengine's log.
 
     Args:
-        work_dir (str): Work dir of the test, e.g. ``tools/test.py --work-dir``; of
-            several tests the last one counts whose file is whole.
+        work_dir (str | PathLike | zipfile.Path): Work dir of the test, e.g.
+            ``tools/test.py --work-dir``; of several tests the last one counts whose
+            file is whole.
 
     Returns:
         dict[str, float]: Metrics by their names in the log; empty without a test.
     """
-    # START/START.json, both the time of the start
-    paths = glob(osp.join(escape(os.fspath(work_dir)), '[0-9]*', '[0-9]*.json'))
-    for path in sorted(paths, reverse=True):
-        with open(path, errors='replace') as f:
-            try:
-                # only the first document: every process of a distributed test writes
-                # the file, and a longer one's end may be left behind it
-                logged, _ = json.JSONDecoder().raw_decode(f.read())
-            except ValueError:
-                continue
+    for start in reversed(subfolders(work_dir)):
+        text = _read(start / f'{start.name}.json')
+        try:
+            # only the first document: every process of a distributed test writes the
+            # file, and a longer one's end may be left behind it
+            logged, _ = json.JSONDecoder().raw_decode(text)
+        except ValueError:
+            continue
         if isinstance(logged, dict):
             return _metrics(logged)
     return {}
+
+
+def _read(path: Union[Path, ZipPath]) -> str:
+    """A file's text; '' where there is none."""
+    # bytes, since zip files are opened as text from Python 3.9 on only
+    return path.read_bytes().decode(errors='replace') if path.exists() else ''
 
 
 def _metrics(logged: dict) -> Dict[str, float]:
@@ -91,7 +122,7 @@ def _metrics(logged: dict) -> Dict[str, float]:
     }
 
 
-def read_unit(work_dir: str) -> str:
+def read_unit(work_dir: Folder) -> str:
     """What a training's validations count: 'epoch', or 'iteration'."""
     return (
         'epoch'

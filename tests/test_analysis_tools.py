@@ -1,8 +1,11 @@
 """The tools that show what a training did."""
 
 import json
+import re
 import runpy
 import sys
+import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -264,3 +267,113 @@ def test_draws_curves_of_any_work_dirs(tool, capsys, tmp_path):
     log_validations(tmp_path / 'c', {1: 0.5}, 'epoch')
     with pytest.raises(SystemExit, match='some of the trainings count epochs'):
         tool(*draw, dirs[0], tmp_path / 'c')
+
+
+def test_packed_logs_say_the_same(tool, tmp_path):
+    """Two studies, one after the other, into one file; again, and nothing changes."""
+    root, packed = tmp_path / 'runs', tmp_path / 'study.zip'
+    for seed, value in enumerate((0.301, 0.305)):
+        log_validations(root / f'seed{seed}' / 'alone', {1: 0.1, 2: value}, 'epoch')
+    alone = root / 'seed0' / 'alone' / '20260101_000000'
+    (alone / '20260101_000000.json').write_text('{"coco/bbox_mAP": 0.3}}')
+    (alone / '20260101_000000.log').write_text('MMEngine: 0.10.7\nConfig:\nlong')
+    (alone / 'vis_data' / 'big.bin').touch()
+    (root / 'seed0' / 'alone' / 'epoch_2.pth').touch()
+    (root / 'seed0' / 'alone' / 'alone.py').write_text(
+        "data_root = '/home/me/data/mine/'\nbase = './me/x.py'\nckpt = '/a b/it.pth'\n"
+    )
+    tool('pack_logs.py', root, packed)
+    log_validations(root / 'seed1' / 'kd', {2: 0.4}, 'epoch')
+    log_validations(root / 'seed1' / 'other', {2: 0.5}, 'epoch')
+    said = tool('pack_logs.py', root, packed, '--names', 'kd')
+    assert said == f'{packed}: 1 trainings from {root}: seed1/kd\n'
+    once = packed.read_bytes()
+    tool('pack_logs.py', packed, packed)
+    assert packed.read_bytes() == once
+
+    (root / 'seed1' / 'other').rename(tmp_path / 'other')
+    for options in (['--baseline', 'alone'], ['--test']):
+        compare = ['--metrics', 'coco/bbox_mAP', *options]
+        table = tool('compare_seeds.py', root, *compare)
+        assert table == tool('compare_seeds.py', packed, *compare)
+    assert '| alone | 1 | last | 0.3000 |  |' in table
+    with zipfile.ZipFile(packed) as file:
+        files = {name: file.read(name).decode() for name in file.namelist()}
+    start = 'seed0/alone/20260101_000000'
+    assert sorted(files)[:4] == [
+        f'{start}/20260101_000000.json',
+        f'{start}/20260101_000000.log',
+        f'{start}/vis_data/scalars.json',
+        'seed0/alone/alone.py',
+    ]
+    assert files[f'{start}/20260101_000000.log'] == 'MMEngine: 0.10.7\n'
+    assert files['seed0/alone/alone.py'] == (
+        "data_root = '.../mine/'\nbase = './me/x.py'\nckpt = '.../it.pth'\n"
+    )
+
+
+def test_refuses_to_pack_nothing_or_over_anything(tool, tmp_path):
+    log_validations(tmp_path / 'runs' / 'seed0' / 'alone', {1: 0.1})
+    (tmp_path / 'mine.txt').write_text('mine')
+    with pytest.raises(SystemExit, match='no zip file and is not overwritten'):
+        tool('pack_logs.py', tmp_path / 'runs', tmp_path / 'mine.txt')
+    assert (tmp_path / 'mine.txt').read_text() == 'mine'
+    with pytest.raises(SystemExit, match=r"no log of \['kd'\]"):
+        tool('pack_logs.py', tmp_path / 'runs', tmp_path / 'a.zip', '--names', 'kd')
+    with pytest.raises(SystemExit, match='no such folder'):
+        tool('pack_logs.py', tmp_path / 'none', tmp_path / 'a.zip')
+    assert not (tmp_path / 'a.zip').exists()
+
+
+@pytest.mark.parametrize(
+    ('page', 'commands'),
+    [
+        (
+            'detection',
+            [
+                'bccd.zip --baseline frcnn_quarter_bccd',
+                'bccd.zip --baseline frcnn_quarter_bccd --test',
+                'bccd.zip --baseline luminet',
+                'coco128.zip --baseline frcnn_quarter_coco128 --test',
+                'coco128_fit.zip --baseline frcnn_quarter_coco128 --test',
+            ],
+        ),
+        (
+            'statistics',
+            [
+                'bccd.zip --baseline luminet',
+                'bccd.zip --baseline luminet --test',
+                'tinyimagenet.zip --baseline stats_64',
+            ],
+        ),
+        (
+            'features',
+            [
+                'bccd.zip --baseline frcnn_quarter_bccd',
+                'bccd.zip --baseline frcnn_quarter_bccd --test',
+            ],
+        ),
+    ],
+)
+def test_tables_of_the_pages_are_those_of_their_logs(page, commands, tool, tmp_path):
+    """To the last digit, from the packed logs beside them."""
+    results = Path(ROOT, 'docs', 'results')
+    coco = [f'coco/bbox_mAP{suffix}' for suffix in ('', '_50', '_75')]
+    computed = set()
+    for command in commands:
+        study, *options = command.split()
+        if study != 'tinyimagenet.zip':
+            options += ['--metrics', *coco]
+        three_seeds = tmp_path / study  # some tables are of seeds 0 to 2 alone
+        with zipfile.ZipFile(results / page / study) as whole:
+            with zipfile.ZipFile(three_seeds, 'w') as few:
+                for name in whole.namelist():
+                    if name < 'seed3':
+                        few.writestr(name, whole.read(name))
+        for root in (results / page / study, three_seeds):
+            computed.update(tool('compare_seeds.py', root, *options).splitlines())
+    text = (results / f'{page}.md').read_text()
+    tables = re.findall(r'(?m)^\| training \| seeds \|.*\n\|-.*\n((?:\|.*\n)+)', text)
+    printed = {row for table in tables for row in table.splitlines()}
+    assert len(printed) > 5
+    assert printed <= computed

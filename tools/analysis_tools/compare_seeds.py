@@ -1,23 +1,29 @@
 """Compare trainings that were repeated with several seeds.
 
-Reads ROOT/SEED/NAME, one work dir for each seed and training, and prints a table in
-Markdown: of each NAME the mean and the standard deviation (n - 1) over the seeds of the
-last validation's metrics, and the mean gain over the training that --baseline names.
-The epoch (or iteration) of that validation is shown, since a training may not be at its
-end; with --test the metrics are those of the last test that logged to the work dir.
-Metrics that are fractions, such as COCO's, have four decimals, percentages two.
+Reads ROOT/SEED/NAME, one work dir for each seed and training, or the file that
+pack_logs.py made of them, and prints a table in Markdown: of each NAME the mean and the
+standard deviation (n - 1) over the seeds of the last validation's metrics, and the mean
+gain over the training that --baseline names. The epoch (or iteration) of that
+validation is shown, since a training may not be at its end; with --test the metrics are
+those of the last test that logged to the work dir. Metrics that are fractions, such as
+COCO's, have four decimals, percentages two.
 """
 
 import argparse
 import os.path as osp
 import statistics
 import sys
-from glob import escape, glob
 from typing import Dict, Union
 
 import numpy as np
 
-from luminet_mm.logs import read_last_test, read_unit, read_validations
+from luminet_mm.logs import (
+    open_folder,
+    read_last_test,
+    read_unit,
+    read_validations,
+    subfolders,
+)
 
 Validations = Dict[Union[int, str], Dict[str, float]]  # a test is the 'last'
 
@@ -26,7 +32,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('root', help='folder with one folder for each seed')
+    parser.add_argument(
+        'root', help='folder with one folder for each seed, or a file of pack_logs.py'
+    )
     parser.add_argument('--names', nargs='+', help='trainings (default: all there are)')
     parser.add_argument('--baseline', help='training that gains are counted from')
     parser.add_argument(
@@ -56,7 +64,7 @@ def read_runs(root: str, test: bool = False) -> Dict[str, Dict[str, Validations]
     """All trainings below the root that were validated, or tested.
 
     Args:
-        root (str): Folder with one folder for each seed.
+        root (str): Folder with one folder for each seed, or such a folder packed.
         test (bool): Whether to read the last test in place of the validations.
             Defaults to False.
 
@@ -64,15 +72,15 @@ def read_runs(root: str, test: bool = False) -> Dict[str, Dict[str, Validations]
         dict: Name of the training -> name of the seed -> its validations.
     """
     runs: Dict[str, Dict[str, Validations]] = {}
-    for folder in sorted(glob(osp.join(escape(root), '*', '*'))):
-        if test:
-            metrics = read_last_test(folder)
-            validations = {'last': metrics} if metrics else {}
-        else:
-            validations = read_validations(folder)
-        if validations:
-            seed, name = folder.split(osp.sep)[-2:]
-            runs.setdefault(name, {})[seed] = validations
+    for seed in subfolders(root):
+        for folder in subfolders(seed):
+            if test:
+                metrics = read_last_test(folder)
+                validations = {'last': metrics} if metrics else {}
+            else:
+                validations = read_validations(folder)
+            if validations:
+                runs.setdefault(folder.name, {})[seed.name] = validations
     return runs
 
 
@@ -115,8 +123,8 @@ def main() -> None:
     kind = 'tested' if args.test else 'validated'
     if not runs:
         raise SystemExit(
-            f'{args.root!r} has no {kind} training: no such folder, or none of its '
-            'folders SEED/NAME is the work dir of one'
+            f'{args.root!r} has no {kind} training: no such folder or packed file, '
+            'or none of its folders SEED/NAME is the work dir of one'
         )
     if missing:
         raise SystemExit(
@@ -135,7 +143,7 @@ def main() -> None:
                     f'{osp.join(args.root, seed, name)} has only {sorted(logged)}'
                 )
     name, seeds = next(iter(runs.items()))
-    unit = read_unit(osp.join(args.root, next(iter(seeds)), name))
+    unit = read_unit(open_folder(args.root) / next(iter(seeds)) / name)
     unit = 'test' if args.test else unit
     print(f'| training | seeds | {unit} | {" | ".join(args.metrics)} | gain |')
     print('|---' * (4 + len(args.metrics)) + '|')
