@@ -9,13 +9,14 @@ supported := import ensurepip, sys, venv; \
   low, high = (tuple(map(int, bound.split("."))) for bound in "$(bounds)".split()); \
   sys.exit(not low <= sys.version_info[:2] <= high)
 
-.PHONY: help install demo test lint
+.PHONY: help install demo test lint docs
 
 help:
 	@echo 'make install  the stack and this project in $(venv) (PYTHON=... picks the interpreter)'
 	@echo 'make demo     distil a small student on the CPU; results in work_dirs/demo'
 	@echo 'make test     the test suite'
 	@echo 'make lint     ruff: check and format'
+	@echo 'make docs     the site, in docs/_build; a warning is an error'
 	@echo 'STACK=onedl   after any of them: the maintained forks and a newer torch, in .venv-onedl'
 
 install: $(venv)/bin/pip
@@ -40,3 +41,7 @@ test: install
 lint: install
 	@$(venv)/bin/ruff check .
 	@$(venv)/bin/ruff format --check .
+
+docs: install
+	@$(venv)/bin/python -m sphinx -q -W --keep-going docs docs/_build
+	@echo 'docs: see docs/_build/index.html'

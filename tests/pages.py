@@ -2,8 +2,50 @@
 
 import os.path as osp
 import re
+from pathlib import Path
+from typing import Iterator, NamedTuple
 
 from test_tools import ROOT
+
+
+class Block(NamedTuple):
+    """A fenced block of a page.
+
+    Attributes:
+        place (str): Page and line.
+        language (str): Such as 'sh'; '' for what a program prints.
+        text (str): Its content.
+        mark (str): The HTML comment right above it, which says who runs it; '' if
+            there is none, see CONTRIBUTING.md.
+    """
+
+    place: str
+    language: str
+    text: str
+    mark: str
+
+
+def pages() -> Iterator[Path]:
+    """Every page that a reader may follow."""
+    root = Path(ROOT)
+    yield from (root / 'README.md', root / 'CONTRIBUTING.md', root / 'docker/README.md')
+    yield from sorted(root.glob('configs/*/README.md'))
+    built = root / 'docs' / '_build'
+    for page in sorted(root.glob('docs/**/*.md')):
+        if built not in page.parents:
+            yield page
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """The fenced blocks of a page, without those that are Sphinx's own."""
+    fence = r'(?m)^(?:<!-- (.*) -->\n)?```(.*)\n((?:.*\n)*?)```$'
+    text = page.read_text()
+    for found in re.finditer(fence, text):
+        mark, language, content = found.groups()
+        if not language.startswith('{'):
+            line = text[: found.start()].count('\n') + 1
+            place = f'{page.relative_to(ROOT)}:{line}'
+            yield Block(place, language, content, mark or '')
 
 
 def edit(path, **changes):

@@ -15,7 +15,7 @@ if [[ ! -d $stack ]]; then
   echo "install: no folder $stack, choose STACK from: $(ls -d requirements/*/ | xargs -n1 basename | xargs)" >&2
   exit 1
 fi
-steps=(torch build openmmlab mmcv demo dev project)
+steps=(torch build openmmlab mmcv demo dev docs project)
 python=${1:?usage: tools/install.sh PYTHON [STEP...], steps: ${steps[*]}}
 shift
 wanted=" ${*:-${steps[*]}} "

@@ -137,12 +137,12 @@ class FGDLoss(MapLoss):
 
     The defaults are those of Faster R-CNN. Published, too:
 
-    ========= === ====== ====== ====== =======
-    detector  tau alpha  beta   gamma  lambda_
-    ========= === ====== ====== ====== =======
+    ========= === ====== ====== ====== ===========
+    detector  tau alpha  beta   gamma  ``lambda_``
+    ========= === ====== ====== ====== ===========
     RetinaNet 0.5 1e-3   5e-4   5e-4   5e-6
     FCOS      0.8 1.6e-3 8e-4   8e-4   8e-6
-    ========= === ====== ====== ====== =======
+    ========= === ====== ====== ====== ===========
 
     The published runs start the student's neck and head from the teacher's weights and
     clip gradients at a norm of 35.

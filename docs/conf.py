@@ -1,0 +1,56 @@
+"""The site: `make docs` builds it, with warnings as errors, into docs/_build."""
+
+import os.path as osp
+import sys
+
+from docutils import nodes
+from sphinx import addnodes
+
+HERE = osp.dirname(osp.abspath(__file__))
+sys.path.insert(0, osp.dirname(HERE))
+
+from luminet_mm import __version__  # noqa: E402
+
+project = 'luminet_mm'
+author = 'luminet_mm contributors'
+release = __version__
+
+extensions = [
+    'myst_parser',
+    'sphinx.ext.autodoc',
+    'sphinx.ext.mathjax',
+    'sphinx.ext.napoleon',
+    'sphinx.ext.viewcode',
+]
+exclude_patterns = ['_build']
+html_theme = 'furo'
+html_title = f'luminet_mm {release}'
+
+# Pages are written for GitHub, too: formulas between dollars, anchors of headings
+myst_enable_extensions = ['dollarmath']
+myst_heading_anchors = 3
+
+# Docstrings say the types, and what they do not describe is upstream's own
+autodoc_typehints = 'none'
+autodoc_inherit_docstrings = False
+autodoc_default_options = {'members': True, 'show-inheritance': True}
+autodoc_member_order = 'groupwise'
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+
+def name_folders(app, doctree):
+    """A link to a folder of the repository, which is no page: its text and its path."""
+    page = app.env.doc2path(app.env.docname)
+    for link in list(doctree.findall(addnodes.pending_xref)):
+        target = link['reftarget']
+        folder = osp.normpath(osp.join(osp.dirname(page), target))
+        if target.endswith('/') and osp.isdir(folder):
+            path = osp.relpath(folder, osp.dirname(HERE))
+            where = [] if path in link.astext() else [nodes.literal('', path)]
+            between = [nodes.Text(' ')] if where else []
+            link.replace_self([*link.children, *between, *where])
+
+
+def setup(app):
+    app.connect('doctree-read', name_folders)
