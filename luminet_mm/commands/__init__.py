@@ -1,7 +1,7 @@
 """The command `luminet`: a file for each verb.
 
-A verb's module has a docstring, whose first line stands in the list of verbs, and two
-functions: ``add_arguments(parser)`` and ``run(args)``. It is imported when it is called.
+A verb is a module with a docstring, which `luminet VERB --help` shows, and two
+functions: ``add_arguments(parser)`` and ``run(args)``. It is imported when called.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from typing import List, Optional
 
 # Verb: what it does, as `luminet --help` shows it.
 VERBS = dict(
+    distill='train a small model with the help of a large one',
     version='show the installed stack, the devices, and what is missing',
 )
 
