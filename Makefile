@@ -43,5 +43,5 @@ lint: install
 	@$(venv)/bin/ruff format --check .
 
 docs: install
-	@$(venv)/bin/python -m sphinx -q -W --keep-going docs docs/_build
+	@$(venv)/bin/python -m sphinx -q -E -W --keep-going docs docs/_build
 	@echo 'docs: see docs/_build/index.html'

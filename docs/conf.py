@@ -6,8 +6,8 @@ import sys
 from docutils import nodes
 from sphinx import addnodes
 
-HERE = osp.dirname(osp.abspath(__file__))
-sys.path.insert(0, osp.dirname(HERE))
+REPOSITORY = osp.dirname(osp.dirname(osp.abspath(__file__)))
+sys.path.insert(0, REPOSITORY)
 
 from luminet_mm import __version__  # noqa: E402
 
@@ -40,16 +40,21 @@ napoleon_use_ivar = True
 
 
 def name_folders(app, doctree):
-    """A link to a folder of the repository, which is no page: its text and its path."""
-    page = app.env.doc2path(app.env.docname)
+    """Links to folders of the repository, or to a page in one, become their paths."""
+    here = osp.dirname(app.env.doc2path(app.env.docname))
     for link in list(doctree.findall(addnodes.pending_xref)):
         target = link['reftarget']
-        folder = osp.normpath(osp.join(osp.dirname(page), target))
-        if target.endswith('/') and osp.isdir(folder):
-            path = osp.relpath(folder, osp.dirname(HERE))
-            where = [] if path in link.astext() else [nodes.literal('', path)]
-            between = [nodes.Text(' ')] if where else []
-            link.replace_self([*link.children, *between, *where])
+        if target.endswith('/'):
+            folder = osp.normpath(osp.join(here, target))
+        elif osp.isabs(target):  # what MyST makes of a page that is not below docs/
+            folder = osp.dirname(target)
+        else:
+            continue
+        if osp.isdir(folder):
+            path = osp.relpath(folder, REPOSITORY)
+            known = path in link.astext()
+            where = [] if known else [nodes.Text(' '), nodes.literal('', f'{path}/')]
+            link.replace_self([*link.children, *where])
 
 
 def setup(app):

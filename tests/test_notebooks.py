@@ -27,6 +27,13 @@ def run_here(training, command, *_):
         sys.argv = argv
 
 
+@pytest.mark.parametrize('name', NOTEBOOKS)
+def test_links_lead_somewhere(name):
+    path = Path(ROOT, 'docs', 'notebooks', f'{name}.ipynb')
+    for link in re.findall(r'\]\(([^)#]+)', path.read_text()):
+        assert (path.parent / link).exists(), link
+
+
 def test_all_are_run():
     found = Path(ROOT, 'docs', 'notebooks').glob('*.ipynb')
     assert {path.stem for path in found} == set(NOTEBOOKS)
