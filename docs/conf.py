@@ -37,6 +37,9 @@ autodoc_default_options = {'members': True, 'show-inheritance': True}
 autodoc_member_order = 'groupwise'
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+# A reference to this project's own must lead somewhere; other packages are not asked
+nitpicky = True
+nitpick_ignore_regex = [(r'py:.*', r'(?!luminet_mm).*')]
 
 
 def name_folders(app, doctree):

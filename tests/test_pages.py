@@ -44,7 +44,10 @@ def test_languages_are_known():
 def test_marks_are_true(block):
     if block.mark.startswith('run by '):
         path, name = block.mark.replace('run by ', '').split('::')
-        assert f'def {name}(' in Path(ROOT, path).read_text()
+        test = Path(ROOT, path).read_text()
+        assert f'def {name}(' in test
+        for tool in re.findall(r'tools/(?:\w+/)?(\w+\.(?:py|sh))', block.text):
+            assert tool in test
     elif block.mark.startswith('not run: '):
         for path in re.findall(r'tests/\w+\.py', block.mark):
             assert Path(ROOT, path).is_file()

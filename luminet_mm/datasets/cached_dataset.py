@@ -17,8 +17,8 @@ class CachedDataset:
 
     The pipeline runs once for each image, when the data set is built. What
     differs from epoch to epoch must therefore happen later, on the batch: see
-    :class:`luminet_mm.models.CropFlipDataPreprocessor`. Worker processes share
-    the memory. 50,000 images of 32 x 32 pixels take 154 MB.
+    :class:`luminet_mm.models.data_preprocessors.CropFlipDataPreprocessor`. Worker
+    processes share the memory. 50,000 images of 32 x 32 pixels take 154 MB.
 
     Data sets that combine others (``ConcatDataset``, ``RepeatDataset``) go
     around this one, not inside.

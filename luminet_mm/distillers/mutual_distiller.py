@@ -21,7 +21,7 @@ class MutualDistiller(BaseDistiller):
 
     .. math:: L_k = L_k^{own} + \frac{1}{K - 1} \sum_{l \ne k} D(z^l, z^k)
 
-    The paper's D is :class:`luminet_mm.KDLoss` with ``tau=1``. All models take
+    The paper's D is :class:`luminet_mm.losses.KDLoss` with ``tau=1``. All models take
     one step on the same batch from the same logits; the paper updates one after
     the other.
 

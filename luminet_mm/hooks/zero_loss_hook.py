@@ -22,7 +22,8 @@ class ZeroLossHook(Hook):
     That is a distillation loss that is exactly zero for a whole interval: the teacher
     may be the student itself, or no RoI is ever sampled. And it is a class whose name
     COCO's annotations do not have, since its objects are left out without a word; and
-    a row of :class:`luminet_mm.CRDLoss` that no image has. Of each it warns once.
+    a row of :class:`luminet_mm.losses.CRDLoss` that no image has. Of each it warns
+    once.
 
     Args:
         interval (int): Iterations between two checks. Defaults to 50, the

@@ -32,7 +32,7 @@ def luminet_loss(
     eps: float,
     plain: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
-    """As :func:`luminet_mm.losses.functional.luminet_loss`.
+    """As :func:`luminet_mm.losses.luminet_loss`.
 
     Args:
         preds_S (Tensor): Student logits, shape (N, C), float32 on a CPU.

@@ -48,8 +48,8 @@ class MultiLevelLoss(LogitLoss):
         reduction (str): 'mean', 'sum' or 'none'. Defaults to 'mean'.
         view (int, optional): Which half of the rows is compared, 0 or 1, of batches
             that hold two views of each image, see
-            :class:`luminet_mm.models.MultiViewDataPreprocessor`. Defaults to None,
-            all rows.
+            :class:`luminet_mm.models.data_preprocessors.MultiViewDataPreprocessor`.
+            Defaults to None, all rows.
 
     Raises:
         TypeError, ValueError: If ``taus`` is empty or one of them is not above 0, a

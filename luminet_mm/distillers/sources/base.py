@@ -42,7 +42,7 @@ class Source(metaclass=ABCMeta):
 
     A source observes the student's own, untouched ``loss`` and has the teacher
     predict the same rows. To support another family, write a subclass in a file of
-    its own and register it in :data:`luminet_mm.registry.SOURCES`; the
+    its own and register it in ``luminet_mm.registry.SOURCES``; the
     distiller takes the first whose :meth:`fits` accepts the student.
 
     Attributes:

@@ -18,7 +18,7 @@ class FeatureLoss(nn.Module, metaclass=ABCMeta):
 
     Args:
         layers (Sequence[tuple[str, str]], optional): Pairs of places in student and
-            teacher, see :class:`luminet_mm.distillers.Tap`; one that gives several
+            teacher, see :class:`luminet_mm.distillers.taps.Tap`; one that gives several
             features, as 'neck' or 'stages', stands for all of them. Defaults to None,
             the published choice of the subclass.
         loss_weight (float): Factor of the whole loss. Defaults to 1.0.
