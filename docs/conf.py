@@ -42,23 +42,23 @@ nitpicky = True
 nitpick_ignore_regex = [(r'py:.*', r'(?!luminet_mm).*')]
 
 
-def name_folders(app, doctree):
-    """Links to folders of the repository, or to a page in one, become their paths."""
+def name_what_is_no_page(app, doctree):
+    """Links to folders of the repository, and to pages beyond docs/, become paths."""
     here = osp.dirname(app.env.doc2path(app.env.docname))
     for link in list(doctree.findall(addnodes.pending_xref)):
         target = link['reftarget']
         if target.endswith('/'):
-            folder = osp.normpath(osp.join(here, target))
+            found = osp.normpath(osp.join(here, target))
         elif osp.isabs(target):  # what MyST makes of a page that is not below docs/
-            folder = osp.dirname(target)
+            found = f'{target}.md'
         else:
             continue
-        if osp.isdir(folder):
-            path = osp.relpath(folder, REPOSITORY)
+        if osp.exists(found):
+            path = osp.relpath(found, REPOSITORY)
             known = path in link.astext()
-            where = [] if known else [nodes.Text(' '), nodes.literal('', f'{path}/')]
+            where = [] if known else [nodes.Text(' '), nodes.literal('', path)]
             link.replace_self([*link.children, *where])
 
 
 def setup(app):
-    app.connect('doctree-read', name_folders)
+    app.connect('doctree-read', name_what_is_no_page)
