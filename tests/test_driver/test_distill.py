@@ -30,7 +30,7 @@ def model_file(path, model):
     base = model.pop('cfg_path')
     del model['_scope_']
     bases = [base]
-    if '/_base_/' in base:  # the model alone
+    if '_base_/models' in base:  # the model alone
         parts = ('datasets/coco_detection', 'schedules/schedule_1x', 'default_runtime')
         bases += [f'mmdet::_base_/{part}.py' for part in parts]
     path.write_text(
