@@ -13,7 +13,7 @@ from luminet_mm.driver.training import Training
 
 NOTEBOOKS = {
     'classifier': dict(num_images='250', epochs='1'),
-    'detector': dict(num_scenes='16', num_val='4', num_test='4', epochs='1'),
+    'detector': dict(num_scenes='8', num_val='2', num_test='2', epochs='1'),
 }
 
 
@@ -59,3 +59,6 @@ def test_runs(name, tmp_path, monkeypatch, capsys):
     for row in ('teacher', 'student alone', 'student, luminet'):
         assert re.search(rf'\| {row}\w* +\|', printed)
     assert re.search('a probability of|a score of', printed.splitlines()[-1])
+    if name == 'detector':
+        assert (tmp_path / 'digits_detector' / 'detections.png').is_file()
+        assert list((tmp_path / 'detected' / 'vis').iterdir())
