@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.logging import MessageHub
-from tiny import image_batch, classifier, distiller, save_weights
+from tiny import classifier, distiller, image_batch, save_weights
 
 from luminet_mm.distillers.stopwatch import Stopwatch
 from luminet_mm.registry import HOOKS
