@@ -9,9 +9,13 @@ import sys
 from importlib import import_module
 from typing import List, Optional
 
+from .. import check_requirements
+
 # Verb: what it does, as `luminet --help` shows it.
 VERBS = dict(
     distill='train a small model with the help of a large one',
+    inspect='draw what a training did',
+    list='list methods, models or configs',
     version='show the installed stack, the devices, and what is missing',
 )
 
@@ -35,6 +39,11 @@ def main(argv: Optional[List[str]] = None) -> None:
     for verb, summary in VERBS.items():
         verbs.add_parser(verb, help=summary, add_help=False)
     verb = parser.parse_args(argv[:1]).verb
+    if verb != 'version':  # which tells the same at more length
+        try:
+            check_requirements()
+        except ImportError as error:
+            sys.exit(f'luminet {verb}: {error}')
     module = import_module(f'{__name__}.{verb}')
     parser = argparse.ArgumentParser(
         prog=f'luminet {verb}',
