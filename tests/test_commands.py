@@ -18,6 +18,7 @@ from tiny import (
 )
 
 from luminet_mm.commands import VERBS, main, version
+from luminet_mm.config import load_model_cfg
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_list_models(luminet):
     (line,) = luminet('list', 'models', name)
     assert line == f'{name}  box AP 31.7 on COCO; shown'
     (line,) = luminet('list', 'models', 'detr/detr_r50')
-    assert '; refused: model is a DETR, which none of' in line
+    assert '; refused: model.student is a DETR, which none of' in line
     (line,) = luminet('list', 'models', 'mobilenet-v2_8xb32_in1k')
     assert line.endswith('Top 1 Accuracy 71.86 on ImageNet-1k; shown')
 
@@ -146,7 +147,8 @@ def test_inspect_draws_all_of_a_distillation(luminet, tmp_path):
     ]
     model = distilled(cfg, cfg, ckpts[0])
     config = dump(detection_run(model, tmp_path, tmp_path / 'x'), tmp_path / 'd.py')
-    lines = luminet('inspect', config, ckpts[1], '--student-ckpt', ckpts[2])
+    few = '--num-images', 1
+    lines = luminet('inspect', config, ckpts[1], '--student-ckpt', ckpts[2], *few)
     places = dict(line.split(': ') for line in lines)
     assert [*places] == ['perception', 'detections', 'curves']
     for path in places.values():
@@ -155,8 +157,9 @@ def test_inspect_draws_all_of_a_distillation(luminet, tmp_path):
     assert not (tmp_path / 'x').exists()
 
     # the plain student: what can be drawn
-    config = dump(detection_run(cfg, tmp_path, tmp_path / 'x'), tmp_path / 'p.py')
-    lines = luminet('inspect', config, ckpts[2], '--out', tmp_path / 'out')
+    plain = load_model_cfg(cfg, 'model')
+    config = dump(detection_run(plain, tmp_path, tmp_path / 'x'), tmp_path / 'p.py')
+    lines = luminet('inspect', config, ckpts[2], '--out', tmp_path / 'out', *few)
     assert lines[0].startswith('perception: not drawn. ')
     assert 'only a LogitDistiller has a teacher' in lines[0]
     assert lines[1] == f'detections: {tmp_path}/out/detections.png'

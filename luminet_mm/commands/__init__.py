@@ -6,6 +6,7 @@ functions: ``add_arguments(parser)`` and ``run(args)``. It is imported when call
 
 import argparse
 import sys
+from functools import partial
 from importlib import import_module
 from typing import List, Optional
 
@@ -48,7 +49,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     parser = argparse.ArgumentParser(
         prog=f'luminet {verb}',
         description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=partial(
+            argparse.RawDescriptionHelpFormatter, max_help_position=28
+        ),
     )
     module.add_arguments(parser)
     args = parser.parse_args(argv[1:])

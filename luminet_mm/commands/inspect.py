@@ -6,6 +6,8 @@ drawn is told in a line, and the others are.
 """
 
 import argparse
+import contextlib
+import io
 import os
 import os.path as osp
 import tempfile
@@ -97,7 +99,8 @@ def _draw(name: str, draw: Callable[[], Union[np.ndarray, 'Figure']], out: str) 
     """Draw one picture, and say where it is or why it is not."""
     path = osp.join(out, f'{name}.png')
     try:
-        picture = draw()
+        with contextlib.redirect_stdout(io.StringIO()):  # data sets greet
+            picture = draw()
         if hasattr(picture, 'savefig'):
             picture.savefig(path)
         else:
