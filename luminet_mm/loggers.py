@@ -8,11 +8,12 @@ from mmengine.config import Config
 
 from .checks import check_choice
 
-# Option: the backend's class, and the module that it needs.
+# Option: the backend's class, the module that it needs, and what brings that. (All of
+# MLflow brings pandas and its like, and moves packages of the stack.)
 LOGGERS = dict(
-    tensorboard=('TensorboardVisBackend', 'torch.utils.tensorboard'),
-    wandb=('WandbVisBackend', 'wandb'),
-    mlflow=('MLflowVisBackend', 'mlflow'),
+    tensorboard=('TensorboardVisBackend', 'torch.utils.tensorboard', 'tensorboard'),
+    wandb=('WandbVisBackend', 'wandb', 'wandb'),
+    mlflow=('MLflowVisBackend', 'mlflow', 'mlflow-skinny'),
 )
 # What a distillation has to show there.
 HOOKS = ('TeacherShareHook', 'DistillVisualizationHook')
@@ -35,13 +36,13 @@ def log_to(cfg: Config, name: str) -> None:
         ValueError: For another name, or if the package cannot be imported.
     """
     check_choice('--logger', name, LOGGERS)
-    kind, module = LOGGERS[name]
+    kind, module, package = LOGGERS[name]
     try:
         import_module(module)
     except Exception as error:  # one that is broken raises whatever its parts do
         raise ValueError(
-            f'--logger {name} needs the package {name}, and {module} cannot be imported'
-            f' ({type(error).__name__}: {error}): pip install {name}'
+            f'--logger {name}: {module} cannot be imported ({type(error).__name__}: '
+            f'{error}); pip install {package}'
         ) from error
     backend = dict(type=f'luminet_mm.{kind}')
     run = osp.basename(osp.abspath(cfg.work_dir))

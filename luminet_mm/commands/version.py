@@ -21,10 +21,10 @@ class Package(NamedTuple):
     """A package that something needs.
 
     Attributes:
-        names (tuple[str, ...]): Distributions that bring it, the usual one first.
+        names (tuple[str, ...]): Distributions that bring it, first the usual one.
         module (str): What is imported of it.
         purpose (str): What there is not without it.
-        pip (str): What pip is told. Defaults to none, the name of the usual one.
+        pip (str): What pip is told. Defaults to none, the first name.
         fork (str): The same where the maintained forks are installed. Defaults to
             none: there is no fork.
     """
@@ -78,7 +78,7 @@ EXTRAS = (
     Package(('onnxruntime',), 'onnxruntime', 'proof of an ONNX file'),
     Package(('tensorboard',), 'torch.utils.tensorboard', '--logger tensorboard'),
     Package(('wandb',), 'wandb', '--logger wandb'),
-    Package(('mlflow', 'mlflow-skinny'), 'mlflow', '--logger mlflow'),
+    Package(('mlflow', 'mlflow-skinny'), 'mlflow', '--logger mlflow', 'mlflow-skinny'),
     Package(('safetensors',), 'safetensors', 'weights in .safetensors files'),
 )
 
