@@ -42,13 +42,15 @@ def test_help_fits_a_screen(verb, capsys, monkeypatch):
     assert len(capsys.readouterr().out.splitlines()) <= 24
 
 
-def test_version_shows_what_is_there(luminet):
+def test_version_shows_what_is_there(luminet, monkeypatch):
+    monkeypatch.setattr(version, 'EXTRAS', ())  # which take long to import
     lines = luminet('version')
     assert lines[0].startswith('luminet_mm ')
     shown = dict(line.split(maxsplit=1) for line in lines[1:] if line.startswith('  '))
     assert shown['torch'].startswith(version._version('torch'))
     assert 'CPU threads' in shown['devices']
     assert any('compiled, used' in line for line in lines)
+    assert lines[-1] == 'nothing is missing'
 
 
 def test_version_shows_what_is_missing_or_broken(luminet, monkeypatch):

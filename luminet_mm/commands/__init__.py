@@ -5,6 +5,7 @@ functions: ``add_arguments(parser)`` and ``run(args)``. It is imported when call
 """
 
 import argparse
+import os
 import sys
 from functools import partial
 from importlib import import_module
@@ -30,7 +31,7 @@ def main(argv: Optional[List[str]] = None) -> None:
 
     Raises:
         SystemExit: With 2 for arguments that cannot be meant, and with one line for
-            input that cannot work (every ``ValueError``).
+            input that cannot work (every ``ValueError``) or a package that is missing.
     """
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
@@ -40,12 +41,12 @@ def main(argv: Optional[List[str]] = None) -> None:
     for verb, summary in VERBS.items():
         verbs.add_parser(verb, help=summary, add_help=False)
     verb = parser.parse_args(argv[:1]).verb
-    if verb != 'version':  # which tells the same at more length
-        try:
+    try:
+        if verb != 'version':
             check_requirements()
-        except ImportError as error:
-            sys.exit(f'luminet {verb}: {error}')
-    module = import_module(f'{__name__}.{verb}')
+        module = import_module(f'{__name__}.{verb}')
+    except ImportError as error:
+        sys.exit(f'luminet {verb}: {error} (`luminet version` shows all of it)')
     parser = argparse.ArgumentParser(
         prog=f'luminet {verb}',
         description=module.__doc__,
@@ -59,3 +60,5 @@ def main(argv: Optional[List[str]] = None) -> None:
         module.run(args)
     except ValueError as error:
         sys.exit(f'luminet {verb}: {error}')
+    except BrokenPipeError:  # `luminet list models | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
