@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of :class:`luminet_mm.driver.Distillation`."""
     parser.usage = 'luminet distill TEACHER STUDENT [OPTION ...]'
     add = parser.add_argument
-    add('teacher', help='the large model')
-    add('student', help='the small model')
+    add('teacher', help=argparse.SUPPRESS)  # told above
+    add('student', help=argparse.SUPPRESS)
     data = parser.add_mutually_exclusive_group()
     data.add_argument(
         '--coco', metavar='DIR', help="images with boxes in COCO's format"
