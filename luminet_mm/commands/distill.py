@@ -9,6 +9,7 @@ import signal
 
 from ..cfg_options import DictAction
 from ..driver import distill
+from ..loggers import LOGGERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--gpus', type=int, default=1, metavar='N', help='of each training')
     add('--jobs', type=int, default=1, metavar='N', help='trainings at a time')
     add('--amp', action='store_true', help='mixed precision')
+    add(
+        '--logger',
+        nargs='+',
+        dest='loggers',
+        metavar='NAME',
+        help=f'log to {", ".join(LOGGERS)}, too',
+    )
     add('--seed', type=int, default=0, metavar='N')
     add('--work-dir', metavar='DIR', help='results')
     add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
