@@ -16,6 +16,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from ..checks import check_number
@@ -131,8 +132,15 @@ class Distillation:
         """
         data = self._read_data()
         ckpt = self.teacher_ckpt or self._zoo_ckpt(data)
-        plain = {role: self._plain(role, data, ckpt) for role in self.names}
+        plain = {
+            role: plain_cfg(name, self.of_run, data, **self.length)
+            for role, name in self.names.items()
+        }
+        self._check_kinds(plain)
         num_samples = self._num_samples(plain['student'], data)
+        for role, cfg in plain.items():
+            if role == 'student' or not ckpt:
+                self._find_weights(role, cfg)
         methods = self.methods or [DEFAULT[task_of(plain['student'])]]
         with tempfile.TemporaryDirectory() as folder:
             # complete or not at all: the work dir gets them when all are right
@@ -205,15 +213,24 @@ class Distillation:
             self.progress.say(f'warning: {warning}')
         return data
 
-    def _plain(self, role: str, data: Optional[Data], ckpt: Optional[str]) -> Config:
-        cfg = plain_cfg(self.names[role], self.of_run, data, **self.length)
-        if role == 'teacher' and ckpt:  # it is not trained
-            return cfg
-        for problem in use_zoo_weights(cfg, self.names[role]):
+    def _check_kinds(self, plain: Dict[str, Config]) -> None:
+        kinds = {
+            role: 'classifier' if 'head' in cfg.model else 'detector'
+            for role, cfg in plain.items()
+        }
+        if kinds['teacher'] != kinds['student']:
+            raise ValueError(
+                f'{self.names["teacher"]} is a {kinds["teacher"]} and '
+                f'{self.names["student"]} a {kinds["student"]}; name two of one kind'
+            )
+
+    def _find_weights(self, role: str, cfg: Config) -> None:
+        with quiet():
+            problems = use_zoo_weights(cfg, self.names[role])
+        for problem in problems:
             self.progress.say(
                 f'warning: the {role} starts from random weights: {problem}'
             )
-        return cfg
 
     def _num_samples(self, cfg: Config, data: Optional[Data]) -> int:
         """Images of the training set; that of a config is read for it."""
@@ -409,12 +426,14 @@ def file_name(method: str) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep upstream's notes from the console."""
-    logging.disable(logging.WARNING)
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         with redirect_stdout(io.StringIO()):
             yield
     finally:
-        logging.disable(logging.NOTSET)
+        logger.setLevel(level)
 
 
 def classes_of(name: str) -> Sequence[str]:
@@ -436,7 +455,7 @@ def _table_of_classes(data: Data) -> str:
     if len(names) > MAX_CLASSES:
         names = sorted(names, key=counts.get)[:MAX_CLASSES]
         note = f'(the {MAX_CLASSES} rarest of {len(counts)} classes)\n'
-    rows = [[f'{data.counted}s of', *data.splits]]
+    rows = [[f'{data.counted} of', *data.splits]]
     for name in names:
         row = [name]
         for split in data.splits.values():
