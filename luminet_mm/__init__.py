@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from .version import __version__
 
-__all__ = ['__version__']
+__all__ = ['__version__', 'distill']
 
 # Module: (lowest version, distributions that provide it, what pip can install).
 _REQUIRED = {
@@ -66,3 +66,12 @@ def _check_requirements():
 
 
 _check_requirements()
+
+
+def __getattr__(name):
+    """`distill`, whose import is not cheap, when it is asked for."""
+    if name == 'distill':
+        from .driver import distill
+
+        return distill
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

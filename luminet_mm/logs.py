@@ -98,3 +98,18 @@ def read_unit(work_dir: str) -> str:
         if any('epoch' in log for log in read_scalars(work_dir))
         else 'iteration'
     )
+
+
+def read_training_time(work_dir: str, interval: int) -> float:
+    """Add up the time of the training iterations over all starts of a training.
+
+    Args:
+        work_dir (str): Work dir of the training.
+        interval (int): Iterations of which a line of the log gives the mean time, with
+            a ``log_processor.window_size`` of as many.
+
+    Returns:
+        float: Seconds, without validations, checkpoints and the start-up.
+    """
+    times = [log['time'] for log in read_scalars(work_dir) if 'loss' in log]
+    return sum(times) * interval

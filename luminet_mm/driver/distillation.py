@@ -1,0 +1,442 @@
+"""From two model names and a data set to a distilled student."""
+
+import copy
+import io
+import logging
+import os
+import os.path as osp
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, Dict, Iterator, List, Optional, Sequence
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from ..checks import check_number
+from ..config import load_cfg
+from ..distillers.building import build_model
+from ..registry import DATASETS, MODELS
+from .coco_data import CocoData
+from .configs import batches, distilled_cfg, first_difference, length, plain_cfg
+from .data import Data, datasets
+from .image_folder import ImageFolder
+from .methods import DEFAULT, task_of
+from .progress import Line, Progress
+from .report import markdown, measure, paint, write
+from .training import Training
+from .weights import use_zoo_weights
+
+MAX_CLASSES = 40  # rows of the table of classes
+
+
+class Distillation:
+    """The steps of ``luminet distill``; each looks first whether it is done already.
+
+    Args:
+        teacher (str): ``package::path.py`` of a model zoo, or a config file.
+        student (str): The same.
+        coco (str, optional): Folder of images with boxes, see :class:`CocoData`.
+        images (str, optional): Folder of images, see :class:`ImageFolder`. Without both
+            the configs say what the data is.
+        methods (Sequence[str], optional): Names, see :func:`load_method`; each makes a
+            distilled student. Defaults to None, what is recommended for the models.
+        teacher_ckpt (str, optional): Weights of a teacher of the data's classes.
+            Defaults to None: the zoo's where the classes are its own, else the teacher
+            is trained first.
+        alone (bool): Whether the student is trained without a teacher, too. Defaults to
+            False.
+        epochs (int, optional): Of each training. See :func:`plain_cfg`.
+        batch_size (int, optional): Images a step on one GPU. See :func:`plain_cfg`.
+        gpus (int): Processes of a training. Defaults to 1.
+        jobs (int): Trainings at a time. Defaults to 1.
+        amp (bool): Whether to train in mixed precision. Defaults to False.
+        seed (int): Of the trainings. Defaults to 0.
+        work_dir (str, optional): Folder of results. Defaults to None,
+            ``work_dirs/STUDENT_from_TEACHER``.
+        cfg_options (dict, optional): Settings to override in all trainings; those of
+            ``model`` in the distillations alone.
+
+    Raises:
+        ValueError: For input that cannot work, before anything is trained.
+    """
+
+    def __init__(
+        self,
+        teacher: str,
+        student: str,
+        coco: Optional[str] = None,
+        images: Optional[str] = None,
+        methods: Optional[Sequence[str]] = None,
+        teacher_ckpt: Optional[str] = None,
+        alone: bool = False,
+        epochs: Optional[int] = None,
+        batch_size: Optional[int] = None,
+        gpus: int = 1,
+        jobs: int = 1,
+        amp: bool = False,
+        seed: int = 0,
+        work_dir: Optional[str] = None,
+        cfg_options: Optional[Dict[str, Any]] = None,
+    ) -> None:
+        if coco and images:
+            raise ValueError('--coco and --images: name one of them')
+        for key, value in dict(
+            epochs=epochs, batch_size=batch_size, gpus=gpus, jobs=jobs
+        ).items():
+            if value is not None:
+                key = f'--{key.replace("_", "-")}'
+                check_number(key, value, at_least=1, integer=True)
+        available = torch.cuda.device_count()
+        if available and gpus > available:
+            raise ValueError(f'--gpus {gpus}: this machine has {available}')
+        if amp and not available:
+            raise ValueError('--amp needs a GPU, and torch sees none')
+        self.names = dict(teacher=teacher, student=student)
+        self.folder = coco or images
+        self.kind = CocoData if coco else ImageFolder
+        self.methods = methods
+        self.teacher_ckpt = teacher_ckpt
+        self.alone = alone
+        self.length = dict(epochs=epochs, batch_size=batch_size, gpus=gpus, seed=seed)
+        self.gpus = gpus
+        self.jobs = jobs
+        self.amp = amp
+        options = dict(cfg_options or {})
+        self.of_model = {k: v for k, v in options.items() if k.startswith('model.')}
+        self.of_run = {k: v for k, v in options.items() if k not in self.of_model}
+        short = [osp.splitext(osp.basename(name))[0] for name in (student, teacher)]
+        self.work_dir = work_dir or osp.join('work_dirs', '_from_'.join(short))
+        self.progress = Progress(self._to_come)
+        self.trainings: Dict[str, Training] = {}
+        self._processes: List[subprocess.Popen] = []
+        self._iterations: Dict[str, int] = {}
+
+    # ------------------------------------------------------------------ the steps
+    def plan(self) -> None:
+        """Check all that can be known, and write the configs of all trainings.
+
+        Raises:
+            ValueError: For what cannot work, or a work dir of other trainings.
+        """
+        data = self._read_data()
+        ckpt = self.teacher_ckpt or self._zoo_ckpt(data)
+        plain = {role: self._plain(role, data, ckpt) for role in self.names}
+        num_samples = self._num_samples(plain['student'], data)
+        methods = self.methods or [DEFAULT[task_of(plain['student'])]]
+        with tempfile.TemporaryDirectory() as folder:
+            # complete or not at all: the work dir gets them when all are right
+            for name, cfg in plain.items():
+                self._write(name, cfg, folder, num_samples)
+            for method in methods:
+                if method in plain:
+                    raise ValueError(f'--method {method}: that is no method')
+                cfg = distilled_cfg(
+                    osp.join(folder, 'student.py'),
+                    osp.join(folder, 'teacher.py'),
+                    ckpt or self._training('teacher').checkpoint_of(plain['teacher']),
+                    method,
+                    self.of_model,
+                    num_samples,
+                    osp.join(self.work_dir, 'student'),
+                )
+                self._write(file_name(method), cfg, folder, num_samples)
+                need = check_models(cfg, ckpt)
+            trained = [
+                name for name in self._order(methods) if name != 'teacher' or not ckpt
+            ]
+            self._check_space(need * len(trained))
+            self._keep(folder)
+        self.trainings = {name: self._training(name) for name in trained}
+        for name in trained:
+            cfg = Config.fromfile(self.trainings[name].config)
+            by_epoch = 'max_epochs' in cfg.train_cfg
+            per_epoch = batches(cfg, num_samples, self.gpus) if by_epoch else 1
+            self._iterations[name] = length(cfg) * per_epoch
+
+    def run(self) -> List[dict]:
+        """Train and test what is not yet, and report.
+
+        Returns:
+            list[dict]: See :func:`measure`, one for each training.
+        """
+        first = [t for name, t in self.trainings.items() if name in self.names]
+        second = [t for name, t in self.trainings.items() if name not in self.names]
+        with self.progress:
+            for stage in (first, second):
+                self._complete_all(stage)
+        rows = [measure(training) for training in self.trainings.values()]
+        print(f'\n{write(rows, self.work_dir)}')
+        print(f'table    {osp.join(self.work_dir, "results.md")}')
+        if 'head' not in Config.fromfile(second[-1].test_config).model:
+            print(f'picture  {paint(self.trainings, self.work_dir)}')
+        for training in second:
+            print(f'weights  {training.checkpoint}')
+        print(f'         for the config {second[-1].test_config}')
+        return rows
+
+    def commands(self) -> List[str]:
+        """What :meth:`run` would call, as lines of a shell."""
+        return [
+            shlex.join(command)
+            for training in self.trainings.values()
+            for _, command in training.commands()
+        ]
+
+    # -------------------------------------------------------------------- planning
+    def _read_data(self) -> Optional[Data]:
+        if self.folder is None:
+            return None
+        data = self.kind(self.folder)
+        if not osp.isdir(self.work_dir):
+            data.check_images()
+        self.progress.say(f'data {self.folder}\n{_table_of_classes(data)}')
+        for warning in data.warnings:
+            self.progress.say(f'warning: {warning}')
+        return data
+
+    def _plain(self, role: str, data: Optional[Data], ckpt: Optional[str]) -> Config:
+        cfg = plain_cfg(self.names[role], self.of_run, data, **self.length)
+        if role == 'teacher' and ckpt:  # it is not trained
+            return cfg
+        for problem in use_zoo_weights(cfg, self.names[role]):
+            self.progress.say(
+                f'warning: the {role} starts from random weights: {problem}'
+            )
+        return cfg
+
+    def _num_samples(self, cfg: Config, data: Optional[Data]) -> int:
+        """Images of the training set; that of a config is read for it."""
+        if data is not None:
+            return len(data.splits['train'].images)
+        init_default_scope(cfg.get('default_scope', 'mmengine'))
+        try:
+            with quiet():
+                return len(DATASETS.build(cfg.train_dataloader.dataset))
+        except Exception as error:  # whatever a data set says of missing files
+            raise ValueError(
+                f'{self.names["student"]}: its training data cannot be read: '
+                f'{type(error).__name__}: {error}'
+            ) from error
+
+    def _zoo_ckpt(self, data: Optional[Data]) -> Optional[str]:
+        """The zoo's weights of a teacher, if they were trained on the same classes."""
+        name = self.names['teacher']
+        if '::' not in name:
+            return None
+        if data is not None and tuple(_classes_of(name)) != data.classes:
+            return None
+        return load_cfg(name, 'teacher', pretrained=True).model_path
+
+    def _write(self, name: str, cfg: Config, folder: str, num_samples: int) -> None:
+        """Write the config of a training, complete with what every one gets."""
+        cfg.work_dir = osp.join(self.work_dir, name)
+        hooks = cfg.setdefault('default_hooks', {})
+        logger = hooks.setdefault('logger', dict(type='LoggerHook', interval=10))
+        per_epoch = batches(cfg, num_samples, self.gpus)
+        logger['interval'] = max(1, min(logger.get('interval', 10), per_epoch))
+        cfg.setdefault('log_processor', {})['window_size'] = logger['interval']
+        checkpoint = hooks.setdefault('checkpoint', dict(interval=1))
+        checkpoint['type'] = 'luminet_mm.SafeCheckpointHook'
+        if 'max_epochs' in cfg.train_cfg:
+            # the older one is deleted when the newer one is written
+            checkpoint.update(interval=1, max_keep_ckpts=2)
+        if self.amp:
+            cfg.optim_wrapper.type = 'AmpOptimWrapper'
+            cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        cfg.dump(osp.join(folder, f'{name}.py'))
+
+    def _keep(self, folder: str) -> None:
+        """Move the configs to the work dir, unless it has others."""
+        names = sorted(os.listdir(folder))
+        for name in names:
+            old, new = osp.join(self.work_dir, name), osp.join(folder, name)
+            if not osp.exists(old):
+                continue
+            key = first_difference(Config.fromfile(old), Config.fromfile(new))
+            if key:
+                raise ValueError(
+                    f'--work-dir {self.work_dir} is of another distillation: {key} of '
+                    f'{name} differs; name another one, or delete that'
+                )
+        try:
+            os.makedirs(self.work_dir, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f'--work-dir {self.work_dir} cannot be made: {error}'
+            ) from None
+        for name in names:
+            shutil.copyfile(osp.join(folder, name), osp.join(self.work_dir, name))
+
+    def _check_space(self, need: int) -> None:
+        parent = osp.abspath(self.work_dir)
+        while not osp.isdir(parent):
+            parent = osp.dirname(parent)
+        free = shutil.disk_usage(parent).free
+        if free < need:
+            raise ValueError(
+                f'--work-dir {self.work_dir}: {free / 1e6:.0f} MB are free there, and '
+                f'the checkpoints take about {need / 1e6:.0f} MB'
+            )
+
+    def _order(self, methods: Sequence[str]) -> List[str]:
+        alone = ['student'] if self.alone else []
+        return ['teacher', *alone, *map(file_name, methods)]
+
+    def _training(self, name: str) -> Training:
+        titles = dict(teacher='teacher', student='student alone')
+        test = name if name in self.names else 'student'
+        title = titles.get(name, f'student, {name}')
+        return Training(name, title, self.work_dir, test, self.gpus)
+
+    # --------------------------------------------------------------------- running
+    def _complete_all(self, trainings: List[Training]) -> None:
+        """Complete trainings that do not wait for each other; the first that fails
+        ends all."""
+        with ThreadPoolExecutor(self.jobs) as pool:
+            running = [pool.submit(self._complete, training) for training in trainings]
+            try:
+                for each in as_completed(running):
+                    each.result()
+            except BaseException:
+                for each in running:
+                    each.cancel()
+                for process in self._processes:  # nothing trains on unseen
+                    process.terminate()
+                raise
+
+    def _complete(self, training: Training) -> None:
+        """Train and test one, as far as it is not yet."""
+        cfg = Config.fromfile(training.config)
+        line = Line(training.title, cfg.train_cfg.get('max_epochs'))
+        self.progress.lines[training.name] = line
+        env = dict(os.environ)
+        if self.jobs > 1:
+            # with a second thread each waits for the other in a busy loop
+            env.setdefault('OMP_NUM_THREADS', '1')
+
+        def read(text: str) -> None:
+            if line.read(text):
+                self.progress.update(training.name)
+
+        for what, command in training.commands():
+            line.begin(what)
+            try:
+                training.run(command, read, self._processes.append, env)
+            except ValueError as error:
+                raise ValueError(
+                    f'the {training.title} failed: {error}\n'
+                    'The same command goes on here.'
+                ) from None
+        del self.progress.lines[training.name]
+        metric = ' '.join(f'{k} {v:.4g}' for k, v in list(training.metrics.items())[:1])
+        self.progress.say(f'{training.title}: complete, {metric}')
+
+    def _to_come(self) -> Optional[float]:
+        """Seconds until all is done, by what an iteration of the running ones takes."""
+        running = [
+            (line, self._iterations[name])
+            for name, line in list(self.progress.lines.items())
+            if line.done < 1
+        ]
+        done = sum(line.done * iterations for line, iterations in running)
+        if not done:
+            return None
+        passed = sum(time.time() - line.start for line, _ in running)
+        left = sum((1 - line.done) * iterations for line, iterations in running)
+        waiting = [
+            name
+            for name, training in self.trainings.items()
+            if name not in self.progress.lines and not training.is_trained
+        ]
+        left += sum(self._iterations[name] for name in waiting)
+        return passed / done * left / min(self.jobs, len(running))
+
+
+# --------------------------------------------------------------------------- details
+def check_models(cfg: Config, ckpt: Optional[str]) -> int:
+    """Build the models of a distillation, to see whether one can teach the other.
+
+    Args:
+        cfg (Config): The whole config.
+        ckpt (str, optional): The teacher's weights, if there are any yet.
+
+    Returns:
+        int: Bytes that the checkpoints of one training take, about.
+
+    Raises:
+        ValueError: If the models do not fit each other, or the weights not the teacher.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    model = copy.deepcopy(cfg.model)
+    if cfg.get('data_preprocessor'):
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        if not ckpt:
+            pixels = model.get('data_preprocessor')
+            teacher, _ = build_model(model.teacher, 'model.teacher', pixels)
+            model.teacher_ckpt = osp.join(folder, 'teacher.pth')
+            torch.save(dict(state_dict=teacher.state_dict()), model.teacher_ckpt)
+        distiller = MODELS.build(model)
+        (teacher,) = distiller.build_teachers()
+    larger = max(distiller.student, teacher.model, key=_num_bytes)
+    # weights and two moments of an optimizer; two are kept while one is written
+    return 3 * 3 * _num_bytes(larger)
+
+
+def _num_bytes(model: torch.nn.Module) -> int:
+    return sum(w.numel() * w.element_size() for w in model.state_dict().values())
+
+
+def file_name(method: str) -> str:
+    """A method's name as that of a file."""
+    return method.replace('+', '_')
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep upstream's notes from the console."""
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _classes_of(name: str) -> Sequence[str]:
+    """The classes that a zoo's weights were trained on."""
+    cfg = load_cfg(name, 'teacher')
+    for _, _, inner in datasets(cfg):
+        classes = (inner.get('metainfo') or {}).get('classes')
+        if classes is None:
+            init_default_scope(cfg.get('default_scope', 'mmengine'))
+            classes = DATASETS.get(inner.type).METAINFO.get('classes')
+        return classes or ()
+    return ()
+
+
+def _table_of_classes(data: Data) -> str:
+    """Boxes or images of each class in each split, those of crowds apart."""
+    counts = data.splits['train'].counts
+    names = list(data.classes)
+    note = ''
+    if len(names) > MAX_CLASSES:
+        names = sorted(names, key=counts.get)[:MAX_CLASSES]
+        note = f'(the {MAX_CLASSES} rarest of {len(counts)} classes)\n'
+    rows = [[f'{data.counted}s of', *data.splits]]
+    for name in names:
+        row = [name]
+        for split in data.splits.values():
+            crowds = split.crowds.get(name)
+            row.append(
+                f'{split.counts[name]}' + (f' + {crowds} crowds' if crowds else '')
+            )
+        rows.append(row)
+    rows.append(['all images', *(str(len(s.images)) for s in data.splits.values())])
+    return markdown(rows) + note

@@ -1,0 +1,81 @@
+"""Weights that a model starts from, where they can be had."""
+
+import socket
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List
+
+from mmengine.config import Config
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from ..checkpoints import use_safe_loading
+from ..config import load_cfg
+
+TIMEOUT = 20  # seconds without an answer, after which a download is given up
+
+
+def use_zoo_weights(cfg: Config, name: str) -> List[str]:
+    """Have a run start from the weights that its zoo lists for its model.
+
+    Args:
+        cfg (Config): The run's config, changed in place: ``load_from`` is set, and what
+            ``init_cfg`` names inside of the model is left out, since those weights hold
+            it, or since it cannot be had.
+        name (str): What names the model, as :func:`plain_cfg` takes it.
+
+    Returns:
+        list[str]: What cannot be had and why, a line each.
+    """
+    problems: List[str] = []
+    if '::' in name and not cfg.get('load_from'):
+        try:
+            cfg.load_from = load_cfg(name, 'config', pretrained=True).model_path
+        except ValueError as error:
+            problems.append(str(error))
+    if cfg.get('load_from'):
+        problem = _problem(cfg.load_from)
+        if not problem:
+            for part in list(_pretrained(cfg.model)):
+                part['init_cfg'] = None
+            return []
+        cfg.load_from = None
+        problems.append(problem)
+    for part in list(_pretrained(cfg.model)):
+        problem = _problem(part['init_cfg']['checkpoint'])
+        if problem:
+            part['init_cfg'] = None
+            problems.append(problem)
+    return problems
+
+
+def _pretrained(part: Any) -> Iterator[Dict[str, Any]]:
+    """Each dict of a model's config whose ``init_cfg`` names a checkpoint."""
+    if isinstance(part, dict):
+        init_cfg = part.get('init_cfg')
+        if isinstance(init_cfg, dict) and init_cfg.get('checkpoint'):
+            yield part
+        for each in list(part.values()):
+            yield from _pretrained(each)
+    elif isinstance(part, (list, tuple)):
+        for each in part:
+            yield from _pretrained(each)
+
+
+def _problem(checkpoint: str) -> str:
+    """Why a checkpoint cannot be had, or nothing where it can and is in the cache."""
+    use_safe_loading()
+    try:
+        with _impatient():
+            CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    except Exception as error:  # files, networks and pickles all differ
+        return f'{checkpoint} cannot be had: {str(error).splitlines()[0][:200]}'
+    return ''
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
