@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -20,6 +20,20 @@ from mmengine.utils import digit_version
 # ``luminet_mm::path.py`` as a ``_base_`` or a ``cfg_path``: mmengine looks for
 # the package in this table before it looks anywhere else.
 MODULE2PACKAGE.setdefault('luminet_mm', 'luminet_mm')
+_find_base = Config._get_cfg_path
+
+
+def _find_base_without_scope(cfg_path: str, filename: str) -> Tuple[str, Optional[str]]:
+    """Where a base lies, and the scope that mmengine gives to all types in it.
+
+    Ours have none: they name our types with their scope, and leave those of mmdet and
+    mmpretrain to ``default_scope``.
+    """
+    path, scope = _find_base(cfg_path, filename)
+    return path, None if scope == 'luminet_mm' else scope
+
+
+Config._get_cfg_path = staticmethod(_find_base_without_scope)
 
 # The parts of mmrazor 1.0 whose import calls functions that torch 2 removed.
 # Everything else of it, distillation included, works without them.

@@ -11,6 +11,7 @@ from typing import List, Optional
 
 # Verb: what it does, as `luminet --help` shows it.
 VERBS = dict(
+    copy='copy configs that are to be changed: images or boxes of your own',
     distill='train a small model with the help of a large one',
     version='show the installed stack, the devices, and what is missing',
 )
