@@ -9,6 +9,7 @@ from luminet_mm.logs import (
     read_last_test,
     read_last_validation,
     read_scalars,
+    read_training_time,
     read_unit,
     read_validations,
 )
@@ -86,3 +87,13 @@ def test_the_last_test_that_is_whole(tmp_path):
         (tmp_path / start).mkdir()
         (tmp_path / start / f'{start}.json').write_text(text)
     assert read_last_test(tmp_path) == {'a/b': 1}
+
+
+def test_training_time_is_that_of_all_starts(tmp_path):
+    for start, times in ('20260101_000000', (0.5, 0.3)), ('20260102_000000', (0.2,)):
+        folder = tmp_path / start / 'vis_data'
+        folder.mkdir(parents=True)
+        lines = [json.dumps(dict(loss=1.0, time=time)) for time in times]
+        lines.append(json.dumps({'coco/bbox_mAP': 0.5, 'time': 100.0}))
+        (folder / 'scalars.json').write_text('\n'.join(lines) + '\n')
+    assert read_training_time(str(tmp_path), interval=10) == pytest.approx(10)

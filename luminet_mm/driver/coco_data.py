@@ -136,11 +136,14 @@ class CocoData(Data):
         empty = 0
         _by_id(place, 'annotations', content['annotations'], 'bbox')
         for box in content['annotations']:
-            for key, known in (('image_id', files), ('category_id', names)):
+            for key, part, known in (
+                ('image_id', 'images', files),
+                ('category_id', 'categories', names),
+            ):
                 if box.get(key) not in known:
                     raise ValueError(
                         f'{place}: annotation {box["id"]} has the {key} '
-                        f'{box.get(key)!r}, which {key[:-3]} list does not have'
+                        f'{box.get(key)!r}, which none of the {part} has'
                     )
             for key in ('area', 'iscrowd'):
                 if key not in box:

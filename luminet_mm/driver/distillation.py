@@ -227,11 +227,12 @@ class Distillation:
     def _zoo_ckpt(self, data: Optional[Data]) -> Optional[str]:
         """The zoo's weights of a teacher, if they were trained on the same classes."""
         name = self.names['teacher']
-        if '::' not in name:
+        if '::' not in name or data and tuple(classes_of(name)) != data.classes:
             return None
-        if data is not None and tuple(_classes_of(name)) != data.classes:
+        try:
+            return load_cfg(name, 'teacher', pretrained=True).model_path
+        except ValueError:  # it lists none
             return None
-        return load_cfg(name, 'teacher', pretrained=True).model_path
 
     def _write(self, name: str, cfg: Config, folder: str, num_samples: int) -> None:
         """Write the config of a training, complete with what every one gets."""
@@ -409,16 +410,15 @@ def quiet() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def _classes_of(name: str) -> Sequence[str]:
+def classes_of(name: str) -> Sequence[str]:
     """The classes that a zoo's weights were trained on."""
     cfg = load_cfg(name, 'teacher')
-    for _, _, inner in datasets(cfg):
-        classes = (inner.get('metainfo') or {}).get('classes')
-        if classes is None:
-            init_default_scope(cfg.get('default_scope', 'mmengine'))
-            classes = DATASETS.get(inner.type).METAINFO.get('classes')
-        return classes or ()
-    return ()
+    _, _, inner = next(datasets(cfg))
+    classes = (inner.get('metainfo') or {}).get('classes')
+    if classes is None:
+        with DATASETS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
+            classes = registry.get(inner.type).METAINFO.get('classes')
+    return classes or ()
 
 
 def _table_of_classes(data: Data) -> str:

@@ -26,7 +26,8 @@ def use_zoo_weights(cfg: Config, name: str) -> List[str]:
         list[str]: What cannot be had and why, a line each.
     """
     problems: List[str] = []
-    if '::' in name and not cfg.get('load_from'):
+    is_in_zoo = '::' in name and not name.startswith('luminet_mm::')
+    if is_in_zoo and not cfg.get('load_from'):
         try:
             cfg.load_from = load_cfg(name, 'config', pretrained=True).model_path
         except ValueError as error:

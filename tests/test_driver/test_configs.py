@@ -1,0 +1,140 @@
+"""The whole configs that a distillation is planned with."""
+
+import pytest
+from data_sets import write_coco, write_images
+from mmengine.config import Config
+
+from luminet_mm.driver.coco_data import CocoData
+from luminet_mm.driver.configs import first_difference, plain_cfg
+from luminet_mm.driver.distillation import classes_of
+from luminet_mm.driver.image_folder import ImageFolder
+from luminet_mm.driver.methods import load_method, methods_of, task_of
+
+FASTER = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+YOLOX = 'mmdet::yolox/yolox_s_8xb8-300e_coco.py'
+RTMDET = 'mmdet::rtmdet/rtmdet_s_8xb32-300e_coco.py'
+CASCADE = 'mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py'
+RESNET = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
+DEIT = 'mmpretrain::deit/deit-tiny_4xb256_in1k.py'
+MOBILENET = 'mmpretrain::mobilenet_v2/mobilenet-v2_8xb32_in1k.py'
+
+
+@pytest.fixture(scope='module')
+def coco(tmp_path_factory):
+    return CocoData(write_coco(tmp_path_factory.mktemp('coco')))
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory):
+    return ImageFolder(write_images(tmp_path_factory.mktemp('images')))
+
+
+def test_heads_have_the_classes_of_the_data(coco, images):
+    assert plain_cfg(FASTER, {}, coco).model.roi_head.bbox_head.num_classes == 2
+    stages = plain_cfg(CASCADE, {}, coco).model.roi_head.bbox_head
+    assert [stage.num_classes for stage in stages] == [2, 2, 2]
+    cfg = plain_cfg(DEIT, {}, images)
+    assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes == 2
+    # the first five of two classes are all
+    assert plain_cfg(RESNET, {}, images).model.head.topk == (1,)
+
+
+def test_the_learning_rate_follows_the_batch(coco):
+    # 0.02 for 16 images
+    assert plain_cfg(FASTER, {}).optim_wrapper.optimizer.lr == 0.0025
+    cfg = plain_cfg(FASTER, {}, coco, batch_size=4, gpus=8)
+    assert cfg.optim_wrapper.optimizer.lr == 0.04
+    assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=32)
+
+
+def test_a_schedule_keeps_its_shape():
+    cfg = plain_cfg(FASTER, {}, epochs=24)
+    assert cfg.train_cfg.max_epochs == 24
+    assert cfg.param_scheduler[0].end == 500  # iterations
+    assert cfg.param_scheduler[1].milestones == [16, 22]
+    cfg = plain_cfg(YOLOX, {}, epochs=30)
+    warmup, cosine, constant = cfg.param_scheduler
+    assert (warmup.begin, warmup.end) == (0, 1)  # of 0 to 5 of 300
+    assert (cosine.end, cosine.T_max) == (28, 28)
+    assert (constant.begin, constant.end) == (28, 30)
+    switch = next(h for h in cfg.custom_hooks if h.type == 'YOLOXModeSwitchHook')
+    assert switch.num_last_epochs == 2
+    cfg = plain_cfg(RTMDET, {}, epochs=30)
+    assert cfg.train_cfg.val_interval == 1
+    assert cfg.train_cfg.dynamic_intervals == [(28, 1)]
+    switch = next(h for h in cfg.custom_hooks if h.type == 'PipelineSwitchHook')
+    assert switch.switch_epoch == 28
+    cfg = plain_cfg(MOBILENET, {}, epochs=30)  # of 300, by 0.98 after each
+    assert cfg.param_scheduler.step_size == 1
+    assert cfg.param_scheduler.gamma == pytest.approx(0.98**10)
+
+
+def test_iterations_are_not_epochs():
+    with pytest.raises(ValueError, match='counts iterations; set them by'):
+        plain_cfg('luminet_mm::coco/frcnn_r18.py', {}, epochs=2)
+
+
+def test_boxes_are_for_detectors(coco, images):
+    with pytest.raises(ValueError, match='is a classifier'):
+        plain_cfg(RESNET, {}, coco)
+    with pytest.raises(ValueError, match='is a detector'):
+        plain_cfg(FASTER, {}, images)
+
+
+def test_a_distillation_is_no_plain_model():
+    with pytest.raises(ValueError, match='is a distillation already'):
+        plain_cfg('luminet_mm::cifar100/resnet56_resnet20_luminet.py', {})
+
+
+def test_no_such_model():
+    with pytest.raises(ValueError, match='no such config'):
+        plain_cfg('mmdet::faster_rcnn/faster-rcnn_r51_fpn_1x_coco.py', {})
+
+
+def test_tasks():
+    names = dict(
+        two_stage=[FASTER, CASCADE],
+        dense=[YOLOX, RTMDET],
+        images=[RESNET, DEIT],
+        small_images=['luminet_mm::cifar100/resnet20.py'],
+    )
+    for task, configs in names.items():
+        assert {task_of(plain_cfg(name, {})) for name in configs} == {task}
+
+
+@pytest.mark.parametrize('task', ['two_stage', 'dense', 'images', 'small_images'])
+def test_every_method_has_losses(task):
+    for name, method in methods_of(task).items():
+        assert method.distill_losses, name
+        for loss in method.distill_losses.values():
+            assert loss.type.startswith('luminet_mm.')
+
+
+def test_methods_join():
+    both = load_method('luminet+pkd', 'two_stage')
+    assert set(both.distill_losses) == {'loss_luminet', 'loss_pkd'}
+    whole = load_method('luminet_box_rpn', 'two_stage').distill_losses
+    assert set(whole) == {'loss_luminet', 'loss_box', 'loss_rpn'}
+    # what both set otherwise is the first one's
+    assert load_method('luminet+kd', 'images').student.head.loss.loss_weight == 1.0
+    assert load_method('kd+luminet', 'images').student.head.loss.loss_weight == 0.5
+
+
+def test_no_such_method():
+    with pytest.raises(ValueError, match="--method lumine.*did you mean 'luminet'"):
+        load_method('lumine', 'dense')
+    with pytest.raises(ValueError, match='no such method for these models'):
+        load_method('crd', 'dense')
+
+
+def test_the_first_difference_is_named():
+    old = Config(dict(a=dict(b=[1, (2, 3)], c=4)))
+    assert first_difference(old, Config(dict(a=dict(b=[1, [2, 3]], c=4)))) is None
+    assert first_difference(old, Config(dict(a=dict(b=[1], c=4)))) == 'a.b'
+    assert first_difference(old, Config(dict(a=dict(b=[1, (2, 3)])))) == 'a.c'
+
+
+def test_classes_of_a_zoos_weights():
+    assert len(classes_of(FASTER)) == len(classes_of(YOLOX)) == 80
+    assert len(classes_of(RESNET)) == 1000
+    assert len(classes_of('luminet_mm::cifar100/resnet20.py')) == 100
