@@ -21,6 +21,7 @@ from mmengine.registry import init_default_scope
 from ..checks import check_number
 from ..config import load_cfg
 from ..distillers.building import build_model
+from ..loggers import log_to
 from ..registry import DATASETS, MODELS
 from .coco_data import CocoData
 from .configs import batches, distilled_cfg, first_difference, length, plain_cfg
@@ -56,6 +57,8 @@ class Distillation:
         gpus (int): Processes of a training. Defaults to 1.
         jobs (int): Trainings at a time. Defaults to 1.
         amp (bool): Whether to train in mixed precision. Defaults to False.
+        loggers (Sequence[str]): See :func:`luminet_mm.loggers.log_to`. Defaults to
+            none, the files of the work dir alone.
         seed (int): Of the trainings. Defaults to 0.
         work_dir (str, optional): Folder of results. Defaults to None,
             ``work_dirs/STUDENT_from_TEACHER``.
@@ -80,6 +83,7 @@ class Distillation:
         gpus: int = 1,
         jobs: int = 1,
         amp: bool = False,
+        loggers: Sequence[str] = (),
         seed: int = 0,
         work_dir: Optional[str] = None,
         cfg_options: Optional[Dict[str, Any]] = None,
@@ -107,6 +111,7 @@ class Distillation:
         self.gpus = gpus
         self.jobs = jobs
         self.amp = amp
+        self.loggers = loggers
         options = dict(cfg_options or {})
         self.of_model = {k: v for k, v in options.items() if k.startswith('model.')}
         self.of_run = {k: v for k, v in options.items() if k not in self.of_model}
@@ -250,6 +255,8 @@ class Distillation:
         if self.amp:
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
             cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        for logger in self.loggers:
+            log_to(cfg, logger)
         cfg.dump(osp.join(folder, f'{name}.py'))
 
     def _keep(self, folder: str) -> None:

@@ -100,7 +100,7 @@ def test_a_dry_run_writes_what_any_tool_trains(detection, tmp_path, capsys):
     for number, train in enumerate((ours, UPSTREAM)):
         out = tmp_path / str(number)
         # two runs of one process would share their visualizer
-        name = f'visualizer.name={out.name}'
+        name = f'visualizer.name=run{out.name}'
         run_tool(train, str(config), '--work-dir', str(out), '--cfg-options', name)
         losses.append(first_losses(out))
     assert {'loss_luminet', 'loss_box', 'loss_rpn', 'loss_cls'} <= set(losses[0])
