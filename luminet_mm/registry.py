@@ -11,8 +11,9 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import Registry
 
-from .compat import enable_mmrazor
+from .compat import enable_mmpretrain, enable_mmrazor
 
+enable_mmpretrain()
 enable_mmrazor()
 
 MODELS = Registry(

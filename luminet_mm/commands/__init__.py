@@ -15,6 +15,7 @@ from .. import check_requirements
 
 # Verb: what it does, as `luminet --help` shows it.
 VERBS = dict(
+    copy='copy configs that are to be changed: images or boxes of your own',
     distill='train a small model with the help of a large one',
     inspect='draw what a training did',
     list='list methods, models or configs',
