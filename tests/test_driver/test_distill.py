@@ -141,7 +141,7 @@ def test_wrong_input_is_one_line_and_leaves_nothing(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'file').write_text('')
-    if 'student' in options:
+    if options.get('student') == 'retinanet':
         options = dict(
             student=model_file(tmp_path / 'dense.py', dense('retinanet', 80))
         )
