@@ -11,6 +11,7 @@ from typing import List, Optional
 
 # Verb: what it does, as `luminet --help` shows it.
 VERBS = dict(
+    export='export a student: ONNX, TorchScript, or files for upstream',
     version='show the installed stack, the devices, and what is missing',
 )
 

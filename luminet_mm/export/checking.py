@@ -1,0 +1,180 @@
+"""Whether an exported file computes what the model computes."""
+
+from typing import Callable, List, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .graphs import ClassifierGraph, DetectorGraph
+
+TOLERANCE = 1e-4
+NUM_IMAGES = 3
+BLOBS = (3, 8, 24)  # points of random colour to a side, from coarse to fine
+
+
+def random_images(count: int, shape: Tuple[int, int], seed: int) -> Tensor:
+    """Images of coloured blobs, which have edges at several scales as photos have.
+
+    Args:
+        count (int): How many.
+        shape (tuple[int, int]): Height and width.
+        seed (int): The same one makes the same images.
+
+    Returns:
+        Tensor: RGB of 8 bits, shape (count, 3, height, width).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.zeros(count, 3, *shape)
+    for points in BLOBS:
+        blobs = torch.rand(count, 3, points, points, generator=generator)
+        images += F.interpolate(blobs, shape, mode='bilinear', align_corners=True)
+    return (images * (255 / len(BLOBS))).to(torch.uint8)
+
+
+@torch.no_grad()
+def check_classifier(
+    graph: ClassifierGraph,
+    run: Callable,
+    shape: Tuple[int, int],
+    batch_sizes: List[int],
+) -> float:
+    """Compare a file's logits with the model's, in batches of several sizes.
+
+    Args:
+        graph (ClassifierGraph): What was exported.
+        run (Callable): Runs the file.
+        shape (tuple[int, int]): Height and width of images.
+        batch_sizes (list[int]): Sizes of batches that the file must take.
+
+    Returns:
+        float: Largest difference, to the largest logit where that is above 1.
+
+    Raises:
+        ValueError: If a batch cannot be given, or the difference is above
+            :data:`TOLERANCE`.
+    """
+    worst = 0.0
+    for seed, size in enumerate(batch_sizes):
+        images = random_images(size, shape, seed)
+        (own,) = graph.own(images)
+        try:
+            (other,) = run(images)
+        except Exception as error:  # of the runtime
+            other, problem = None, str(error).strip().split('\n')[0]
+        else:
+            problem = f'it gives the shape {tuple(other.shape)}'
+        if other is None or other.shape != own.shape:
+            raise ValueError(
+                f'the file does not run on a batch of {size}, since the model counts '
+                f'its images while it is traced: {problem}. Fix their number with '
+                f'--batch-size 1'
+            )
+        difference = float((own - other).abs().max() / own.abs().max().clamp(min=1))
+        worst = max(worst, difference if difference == difference else float('inf'))
+    if worst > TOLERANCE:
+        raise ValueError(
+            f'the logits of the file differ from those of the model by {worst:.2g} of '
+            f'the largest, and {TOLERANCE} is allowed; nothing was kept'
+        )
+    return worst
+
+
+@torch.no_grad()
+def check_detector(
+    graph: DetectorGraph,
+    load: Callable[[Optional[float]], Callable],
+    shape: Tuple[int, int],
+) -> Tuple[float, int]:
+    """Compare a file's boxes, scores and labels with those of the model.
+
+    Where the model finds nothing in random images, the threshold of scores is lowered
+    in both, so that boxes are compared in any case.
+
+    Args:
+        graph (DetectorGraph): What was exported.
+        load (Callable): Makes the file run, with another threshold if one is given.
+        shape (tuple[int, int]): Height and width of images.
+
+    Returns:
+        tuple[float, int]: Largest difference, of scores or, to the longer side of the
+        image, of boxes; and how many boxes were compared.
+
+    Raises:
+        ValueError: If the difference is above :data:`TOLERANCE`, or nothing could be
+            compared.
+    """
+    images = [random_images(1, shape, seed) for seed in range(NUM_IMAGES)]
+    worst, count = _compare(graph, load(None), images, None)
+    if not count:
+        lowered = _lower_threshold(graph, images)
+        worst, count = _compare(graph, load(lowered), images, lowered)
+    return worst, count
+
+
+def _compare(
+    graph: DetectorGraph,
+    run: Callable,
+    images: List[Tensor],
+    score_thr: Optional[float],
+) -> Tuple[float, int]:
+    worst, count = 0.0, 0
+    for image in images:
+        own, other = graph.own(image, score_thr), run(image)
+        if len(own[1]) != len(other[1]):
+            raise ValueError(
+                f'the model finds {len(own[1])} boxes in a random image and the file '
+                f'{len(other[1])}; nothing was kept'
+            )
+        worst = max(worst, difference(own, other, max(graph.shape)))
+        count += len(own[1])
+    if worst > TOLERANCE:
+        raise ValueError(
+            f'boxes and scores of the file differ from those of the model by '
+            f'{worst:.2g} (boxes: of the longer side of the image), and {TOLERANCE} is '
+            'allowed; nothing was kept'
+        )
+    return worst, count
+
+
+def _lower_threshold(graph: DetectorGraph, images: List[Tensor]) -> float:
+    """A threshold above which some boxes are, with no score next to it."""
+    scores = torch.cat([graph.own(image, 0.0)[1] for image in images])
+    scores = scores.sort(descending=True).values[:40]
+    if len(scores) < 2:
+        raise ValueError(
+            'the model finds no box in random images at any score, so its file could '
+            'not be checked; nothing was kept'
+        )
+    first = min(5, len(scores) - 1)  # boxes at least
+    gap = first + int((scores[first - 1 : -1] - scores[first:]).argmax())
+    return float(scores[gap - 1] + scores[gap]) / 2
+
+
+def difference(own: Sequence[Tensor], other: Sequence[Tensor], side: int) -> float:
+    """How far detections are from their counterparts.
+
+    Boxes of nearly one score may come in another order, so each is compared with the
+    nearest of its label that is left.
+
+    Args:
+        own (Sequence[Tensor]): Boxes, shape (n, 4), scores and labels, shape (n,).
+        other (Sequence[Tensor]): The same of another n.
+        side (int): What a box's corners are compared to.
+
+    Returns:
+        float: The largest difference of a score, or of a corner to ``side``; infinite
+        where labels differ.
+    """
+    if not len(own[1]):
+        return 0.0
+    corners = (own[0][:, None] - other[0]).abs().amax(-1) / side
+    apart = torch.maximum(corners, (own[1][:, None] - other[1]).abs())
+    apart = apart.nan_to_num(nan=float('inf'))
+    apart[own[2][:, None] != other[2]] = float('inf')
+    worst = 0.0
+    for row in apart:
+        nearest = row.argmin()
+        worst = max(worst, float(row[nearest]))
+        apart[:, nearest] = float('inf')
+    return worst
