@@ -229,7 +229,7 @@ def _write_graph(
     if steps:
         what.append(f'in testing images are brought to size by `{", ".join(steps)}`')
     if is_classifier:
-        sizes = [batch_size] * 2 if batch_size else [1, 3]
+        sizes = [batch_size] if batch_size else [size, 1, 3]
         worst = check_classifier(graph, writer.load(path), shape, sizes)
         activation = graph.activation(images)
         scores = f'; their {activation} is the score' if activation else ''
@@ -273,8 +273,8 @@ def _trace(
             f'{student.config} cannot be traced on images of {tuple(images.shape)}: '
             f'{type(error).__name__}: {error}'
         ) from error
-    nodes = trace.inlined_graph.findAllNodes('prim::PythonOp')
-    names = sorted({node.pyname() for node in nodes})
+    nodes = trace.inlined_graph  # which must outlive its nodes
+    names = sorted({node.pyname() for node in nodes.findAllNodes('prim::PythonOp')})
     if names:
         raise ValueError(
             f'the operator {", ".join(names)} is neither of ONNX nor of TorchScript; '

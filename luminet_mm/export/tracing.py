@@ -93,15 +93,14 @@ def _check_nms(nms: dict) -> None:
 @contextmanager
 def traceable() -> Iterator[None]:
     """Have mmdet predict by operators alone inside a ``with`` block."""
-    from mmcv.ops import nms
-    from mmdet.models.layers import bbox_nms
+    from mmcv import ops
+    from mmdet.models import layers, utils
     from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
-    from mmdet.models.utils import misc
 
     replaced = {
-        nms.batched_nms: batched_nms,
-        bbox_nms.multiclass_nms: multiclass_nms,
-        misc.filter_scores_and_topk: filter_scores_and_topk,
+        ops.batched_nms: batched_nms,
+        layers.multiclass_nms: multiclass_nms,
+        utils.filter_scores_and_topk: filter_scores_and_topk,
     }
     with ExitStack() as stack:
         # heads have imported them by name
