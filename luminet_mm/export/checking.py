@@ -10,6 +10,9 @@ from torch import Tensor
 from .graphs import ClassifierGraph, DetectorGraph
 
 TOLERANCE = 1e-4
+# Share of boxes that may differ: of two that overlap, the one whose score is larger in
+# the last digit stays, and another runtime rounds otherwise
+TIES = 0.02
 NUM_IMAGES = 3
 BLOBS = (3, 8, 24)  # points of random colour to a side, from coarse to fine
 
@@ -96,7 +99,7 @@ def check_detector(
     graph: DetectorGraph,
     load: Callable[[Optional[float]], Callable],
     shape: Tuple[int, int],
-) -> Tuple[float, int]:
+) -> Tuple[float, int, int]:
     """Compare a file's boxes, scores and labels with those of the model.
 
     Where the model finds nothing in random images, the threshold of scores is lowered
@@ -108,19 +111,20 @@ def check_detector(
         shape (tuple[int, int]): Height and width of images.
 
     Returns:
-        tuple[float, int]: Largest difference, of scores or, to the longer side of the
-        image, of boxes; and how many boxes were compared.
+        tuple[float, int, int]: Largest difference, of scores or, to the longer side of
+        the image, of boxes; how many boxes the model found, and how many of them are
+        not among those of the file, or the other way round.
 
     Raises:
-        ValueError: If the difference is above :data:`TOLERANCE`, or nothing could be
-            compared.
+        ValueError: If more than :data:`TIES` of the boxes have no counterpart within
+            :data:`TOLERANCE`, or nothing could be compared.
     """
     images = [random_images(1, shape, seed) for seed in range(NUM_IMAGES)]
-    worst, count = _compare(graph, load(None), images, None)
-    if not count:
+    compared = _compare(graph, load(None), images, None)
+    if not compared[1]:
         lowered = _lower_threshold(graph, images)
-        worst, count = _compare(graph, load(lowered), images, lowered)
-    return worst, count
+        compared = _compare(graph, load(lowered), images, lowered)
+    return compared
 
 
 def _compare(
@@ -128,24 +132,21 @@ def _compare(
     run: Callable,
     images: List[Tensor],
     score_thr: Optional[float],
-) -> Tuple[float, int]:
-    worst, count = 0.0, 0
+) -> Tuple[float, int, int]:
+    worst, count, lacking = 0.0, 0, 0
     for image in images:
         own, other = graph.own(image, score_thr), run(image)
-        if len(own[1]) != len(other[1]):
-            raise ValueError(
-                f'the model finds {len(own[1])} boxes in a random image and the file '
-                f'{len(other[1])}; nothing was kept'
-            )
-        worst = max(worst, difference(own, other, max(graph.shape)))
+        difference, unmatched = match(own, other, max(graph.shape))
+        worst = max(worst, difference)
         count += len(own[1])
-    if worst > TOLERANCE:
+        lacking += unmatched
+    if lacking > TIES * count:
         raise ValueError(
-            f'boxes and scores of the file differ from those of the model by '
-            f'{worst:.2g} (boxes: of the longer side of the image), and {TOLERANCE} is '
-            'allowed; nothing was kept'
+            f'of {count} boxes that the model finds in random images, {lacking} are '
+            f'not found by the file, or the other way round (up to {TOLERANCE} of the '
+            'longer side of the image, or of a score); nothing was kept'
         )
-    return worst, count
+    return worst, count, lacking
 
 
 def _lower_threshold(graph: DetectorGraph, images: List[Tensor]) -> float:
@@ -162,8 +163,10 @@ def _lower_threshold(graph: DetectorGraph, images: List[Tensor]) -> float:
     return float(scores[gap - 1] + scores[gap]) / 2
 
 
-def difference(own: Sequence[Tensor], other: Sequence[Tensor], side: int) -> float:
-    """How far detections are from their counterparts.
+def match(
+    own: Sequence[Tensor], other: Sequence[Tensor], side: int
+) -> Tuple[float, int]:
+    """Find the counterparts of detections.
 
     Boxes of nearly one score may come in another order, so each is compared with the
     nearest of its label that is left.
@@ -174,18 +177,20 @@ def difference(own: Sequence[Tensor], other: Sequence[Tensor], side: int) -> flo
         side (int): What a box's corners are compared to.
 
     Returns:
-        float: The largest difference of a score, or of a corner to ``side``; infinite
-        where labels differ.
+        tuple[float, int]: The largest difference of a score, or of a corner to
+        ``side``, of counterparts, which differ by :data:`TOLERANCE` at most; and how
+        many have none.
     """
-    if not len(own[1]):
-        return 0.0
-    corners = (own[0][:, None] - other[0]).abs().amax(-1) / side
-    apart = torch.maximum(corners, (own[1][:, None] - other[1]).abs())
-    apart = apart.nan_to_num(nan=float('inf'))
-    apart[own[2][:, None] != other[2]] = float('inf')
-    worst = 0.0
-    for row in apart:
+    apart = [(a[:, None] - b).abs() for a, b in zip(own[:2], other)]
+    same = [a[:, None] == b for a, b in zip(own[:2], other)]  # infinite ones, too
+    corners, scores = (a.masked_fill(equal, 0) for a, equal in zip(apart, same))
+    apart = torch.maximum(corners.amax(-1) / side, scores).nan_to_num(nan=math.inf)
+    apart[own[2][:, None] != other[2]] = math.inf
+    worst, found = 0.0, 0
+    for row in apart if len(other[1]) else ():
         nearest = row.argmin()
-        worst = max(worst, float(row[nearest]))
-        apart[:, nearest] = float('inf')
-    return worst
+        if row[nearest] <= TOLERANCE:
+            worst = max(worst, float(row[nearest]))
+            found += 1
+            apart[:, nearest] = math.inf
+    return worst, max(len(own[1]), len(other[1])) - found

@@ -237,7 +237,7 @@ def _write_graph(
         what.append(f'out: `logits`, float32, shape ({number}, {num_classes}){scores}')
         checked = f'Logits of random images equal those of the model to {worst:.1g}.'
     else:
-        worst, count = check_detector(
+        worst, count, lacking = check_detector(
             graph, lambda score_thr: writer.load(path, score_thr), shape
         )
         what += [
@@ -248,7 +248,8 @@ def _write_graph(
         ]
         checked = (
             f'{count} boxes of random images, with scores and labels, equal those of '
-            f'the model to {worst:.1g} (boxes: of the longer side of the image).'
+            f'the model to {worst:.1g} (boxes: of the longer side of the image)'
+            + (f', but for {lacking}.' if lacking else '.')
         )
     name = osp.basename(path)
     example = example_of(format, name, (size, 3, *shape), graph.outputs)

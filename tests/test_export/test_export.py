@@ -31,6 +31,7 @@ from luminet_mm import export as package
 from luminet_mm.commands import main
 from luminet_mm.config import load_model_cfg
 from luminet_mm.export import export
+from luminet_mm.export.checking import match
 from luminet_mm.registry import MODELS
 
 CLASSES = ['ant', 'bee', 'cow', 'dog', 'eel']
@@ -552,3 +553,37 @@ def test_page(tmp_path, monkeypatch):
     assert scope['files'] == ['again.onnx', 'again.onnx.md']
     for name in ('small.onnx', 'one.onnx', 'student.pt', 'student-plain.py'):
         assert osp.exists(name)
+
+
+def test_counterparts_of_boxes():
+    inf = float('inf')
+    boxes = torch.tensor(
+        [[0, 0, 9, 9], [0, 0, 5, 5], [1, 1, 7, -inf]], dtype=torch.float
+    )
+    own = boxes, torch.tensor([0.9, 0.8, 0.7]), torch.tensor([0, 0, 1])
+    order = [1, 0, 2]
+    assert match(own, [each[order] for each in own], 100) == (0, 0)
+    moved = boxes + torch.tensor([0.005, 0, 0, 0])
+    worst, lacking = match(own, (moved, *own[1:]), 100)
+    assert worst == pytest.approx(5e-5, rel=0.02) and lacking == 0
+    assert match(own, (boxes + 1, *own[1:]), 100)[1] == 3
+    assert match(own, (*own[:2], torch.tensor([0, 1, 1])), 100)[1] == 1
+    assert match(own, (boxes, own[1] - 0.01, own[2]), 100)[1] == 3
+    assert match(own, [each[:0] for each in own], 100) == (0, 3)
+    assert match([each[:1] for each in own], own, 100) == (0, 2)
+
+
+def test_boxes_that_differ_are_not_kept(tmp_path, monkeypatch):
+    config, ckpt, _ = write(tmp_path, dense('retinanet'))
+    load = package.torchscript.load
+
+    def fewer(path, score_thr=None):
+        run = load(path, score_thr)
+        return lambda images: [out[3:] for out in run(images)]
+
+    monkeypatch.setattr(package.torchscript, 'load', fewer)
+    with pytest.raises(
+        ValueError, match=r'of \d+ boxes .* in random images, 9 are not'
+    ):
+        export(config, ckpt, shape=[96, 128], format='torchscript')
+    assert sorted(os.listdir(tmp_path)) == ['student.pth', 'student.py']
