@@ -121,11 +121,17 @@ def _file(path: str) -> str:
     return f'`{path}`' + (f', sha256 `{digest}`' if digest else '')
 
 
+def _name(model: dict) -> str:
+    """What a model is called; files as seen from here, not by a machine's folders."""
+    name = name_of(model)
+    return osp.relpath(name) if osp.isfile(name) else name
+
+
 def _student(student: Student) -> List[str]:
     cfg, meta = student.cfg, _meta(student.checkpoint)
     lines = [f'{type(student.model).__name__}, config `{student.config}`']
     if cfg.model.get('student'):
-        lines[0] += f', student `{name_of(cfg.model.student)}`'
+        lines[0] += f', student `{_name(cfg.model.student)}`'
     lines[0] += f', {num_params_of(student) / 1e6:.2f} M parameters'
     lines.append(f'checkpoint {_file(student.ckpt)}')
     units = (('epoch', 'epochs'), ('iter', 'iterations'))
@@ -147,7 +153,7 @@ def num_params_of(student: Student) -> int:
 
 def _teachers(cfg: Config) -> List[str]:
     names = [
-        name_of(model)
+        _name(model)
         for key, model in named_models(cfg)
         if key.startswith('model.teacher')
     ]
