@@ -17,6 +17,7 @@ from .. import check_requirements
 VERBS = dict(
     copy='copy configs that are to be changed: images or boxes of your own',
     distill='train a small model with the help of a large one',
+    export='export a student: ONNX, TorchScript, or files for upstream',
     inspect='draw what a training did',
     list='list methods, models or configs',
     version='show the installed stack, the devices, and what is missing',
