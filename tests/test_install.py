@@ -1,6 +1,6 @@
-"""`make` and `tools/install.sh`: the stack that is taken, and where its packages come from.
+"""`make` and `tools/install.sh`: which stack is taken, and where packages come from.
 
-`make` runs with stubs in place of Python; the installer runs with the real pip, on packages
+`make` runs with stubs in place of Python, the installer with the real pip, on packages
 of a line each.
 """
 
@@ -38,7 +38,7 @@ sys.version_info = {version}
 sys.prefix = '$0'.rsplit('/', 2)[0]
 version = types.SimpleNamespace(cuda=None)
 torch = types.SimpleNamespace(__version__='0', version=version)
-sys.modules.update({{'mmcv': torch, 'mmcv._ext': torch, 'torch': torch, 'luminet_mm': torch}})
+sys.modules.update(dict.fromkeys(['torch', 'mmcv', 'mmcv._ext', 'luminet_mm'], torch))
 exec(sys.argv[1])" "$2" ;;
   -m) [ "$2" != venv ] || {{ mkdir -p "$3/bin"
     for name in python pip ruff; do cp "$0" "$3/bin/$name"; done; }} ;;
@@ -49,7 +49,7 @@ esac
 
 @pytest.fixture
 def make(tmp_path):
-    """Run make in a fresh checkout on a machine that has some Pythons, and no others."""
+    """Run make in a fresh checkout, on a machine that has these Pythons alone."""
     for name in (
         'Makefile',
         'requirements',
@@ -115,7 +115,10 @@ def make(tmp_path):
 def test_a_machine_without_a_python_of_the_default_stack(make, newer):
     code, said, calls = make('demo', pythons=[newer])
     assert code == 0, said
-    line = 'make: no Python 3.8 to 3.11 here, as the default stack needs: going on with STACK=onedl\n'
+    line = (
+        'make: no Python 3.8 to 3.11 here, as the default stack needs: '
+        'going on with STACK=onedl\n'
+    )
     assert said.startswith(line)
     assert 'install: .venv-onedl with python{}.{}\n'.format(*newer) in said
     assert 'requirements/onedl/openmmlab.txt' in calls
@@ -177,6 +180,7 @@ def test_a_python_that_is_named(make, tmp_path):
 TAG = 'cp{0.major}{0.minor}-cp{0.major}{0.minor}-{1}'.format(
     sys.version_info, sysconfig.get_platform().replace('-', '_').replace('.', '_')
 )
+METADATA = 'Metadata-Version: 2.1\nName: {}\nVersion: {}\n'
 BACKEND = """
 import os, shutil
 
@@ -195,7 +199,7 @@ def wheel(name, version, files, tag='py3-none-any'):
     info = f'{name}-{version}.dist-info'
     files = {
         **files,
-        f'{info}/METADATA': f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n',
+        f'{info}/METADATA': METADATA.format(name, version),
         f'{info}/WHEEL': f'Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n',
     }
     files[f'{info}/RECORD'] = ''.join(f'{path},,\n' for path in files)
@@ -227,7 +231,7 @@ def mmcv_source(broken=False):
     """A source distribution that builds itself, and says so as ninja does."""
     name, content = mmcv_wheel('compiled')
     files = {
-        'PKG-INFO': b'Metadata-Version: 2.1\nName: mmcv\nVersion: 2.1.0\n',
+        'PKG-INFO': METADATA.format('mmcv', '2.1.0').encode(),
         'pyproject.toml': b'[build-system]\nrequires = []\n'
         b'build-backend = "backend"\nbackend-path = ["."]\n',
         'backend.py': BACKEND.replace('{name}', name).encode(),
@@ -275,7 +279,7 @@ def site(tmp_path):
 
 @pytest.fixture
 def install(site, tmp_path):
-    """Run the installer in an environment of pip alone, on a package index of our own."""
+    """Run the installer in an environment of pip alone, on an index of our own."""
     path = tmp_path / 'venv'
     venv.create(path)
     (packages,) = path.glob('lib/*/site-packages')
@@ -342,7 +346,7 @@ def test_torch_of_a_machine_without_a_gpu(install, site):
 def test_torch_where_nothing_answers(install):
     # it takes the call, and never says a word
     with socket.create_server(('127.0.0.1', 0)) as server:
-        address = 'http://127.0.0.1:{}'.format(server.getsockname()[1])
+        address = f'http://127.0.0.1:{server.getsockname()[1]}'
         start = time.time()
         code, said = install('torch', LUMINET_TORCH_INDEX=address)
     assert code == 0, said
