@@ -73,7 +73,7 @@ EOF
 install_torch() {
   local index source=() why=
   index=${LUMINET_TORCH_INDEX-$(address requirements/torch_index.txt)}
-  if [[ -z ${LUMINET_TORCH_INDEX+named} ]] && nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then
+  if [[ -z ${LUMINET_TORCH_INDEX+named} && $(nvidia-smi -L 2>/dev/null) == GPU* ]]; then
     why='nvidia-smi lists a GPU'
   elif [[ -z $index ]]; then
     why='LUMINET_TORCH_INDEX is empty'
@@ -102,26 +102,25 @@ install_mmcv_wheel() {
   fi
 }
 
-# What pip and ninja say, as the objects done of all: a line that moves on a terminal,
-# a line a minute elsewhere.
+# What pip and ninja say, as the objects done of all: a line that moves every second on a
+# terminal, a line a minute elsewhere.
 progress() {
-  local line status done=0 all=0 start=$SECONDS next=$SECONDS
-  while true; do
+  local line status=0 done=0 all='?' start=$SECONDS every=60 back='' end=$'\n'
+  if [[ -t 1 ]]; then every=1 back=$'\r' end=''; fi
+  local next=$every
+  # above 128: nothing was said for a second
+  while ((status == 0 || status > 128)); do
+    if ((SECONDS - start >= next)); then
+      printf '%s' "$back  $done of $all objects, $((SECONDS - start)) s$end"
+      ((next += every))
+    fi
     status=0
     IFS= read -r -t 1 line || status=$?
     if [[ $line =~ ^\ *\[([0-9]+)/([0-9]+)\] ]]; then
       done=${BASH_REMATCH[1]} all=${BASH_REMATCH[2]}
     fi
-    if ((all)) && [[ -t 1 ]]; then
-      printf '\r  %d of %d objects, %d s ' "$done" "$all" $((SECONDS - start))
-    elif ((all && SECONDS >= next)); then
-      echo "  $done of $all objects, $((SECONDS - start)) s"
-      next=$((SECONDS + 60))
-    fi
-    # above 128: nothing was said for a second
-    ((status == 0 || status > 128)) || break
   done
-  if [[ -t 1 ]]; then echo; fi
+  echo "$back  $done of $all objects, $((SECONDS - start)) s"
 }
 
 install_mmcv() {
