@@ -1,4 +1,4 @@
-pythons := $(or $(PYTHON),python3.12 python3.11 python3.10 python3.9 python3.8 python3)
+pythons := $(or $(PYTHON),python3.12 python3.11 python3.10 python3.9 python3.8 python3.13 python3)
 takes = $(subst $() , to ,$(shell cat requirements/$(1)/python.txt))
 
 # Where STACK is not named it is the default one, or the other where only that has its Python here.
