@@ -284,6 +284,11 @@ def install(site, tmp_path):
     venv.create(path)
     (packages,) = path.glob('lib/*/site-packages')
     (packages / 'pip').symlink_to(osp.dirname(pip.__file__))
+    shutil.copytree(osp.join(ROOT, 'requirements'), tmp_path / 'requirements')
+    # the Python that runs this test may be another stack's
+    (tmp_path / 'requirements/default/python.txt').write_text('3.8 3.99\n')
+    (tmp_path / 'tools').mkdir()
+    shutil.copy(osp.join(ROOT, 'tools/install.sh'), tmp_path / 'tools')
     site('simple/torch', torch_wheel('2.1.2', '12.1'))
     site('simple/torchvision', wheel('torchvision', '0.16.2', {}))
     site('simple/numpy', wheel('numpy', '1.26.4', {}), wheel('numpy', '2.4.0', {}))
@@ -304,7 +309,7 @@ def install(site, tmp_path):
         env = {name: value for name, value in env.items() if value is not None}
         read, write = pty.openpty() if terminal else os.pipe()
         process = subprocess.Popen(
-            [osp.join(ROOT, 'tools/install.sh'), path / 'bin/python', *steps],
+            [tmp_path / 'tools/install.sh', path / 'bin/python', *steps],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=write,

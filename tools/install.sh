@@ -120,6 +120,8 @@ progress() {
       done=${BASH_REMATCH[1]} all=${BASH_REMATCH[2]}
     fi
   done
+  # pip may have kept what it compiled once
+  if [[ $all == '?' ]]; then all=0; fi
   echo "$back  $done of $all objects, $((SECONDS - start)) s"
 }
 
@@ -147,7 +149,7 @@ if torch.version.cuda else "cpu")')
   # pip shows what ninja says only if told to
   local quiet=(--verbose)
   if ! pip_install --no-build-isolation -r "$stack/mmcv.txt" 2>&1 | tee -a "$log" | progress; then
-    grep -m 5 -E '[Ee]rror: ' "$log" | cut -c1-200 >&2 || true
+    sed -n '/^Using pip/,$p' "$log" | grep -m 5 -E '([Ee]rror|ERROR): ' | cut -c1-200 >&2 || true
     echo "install: mmcv could not be compiled, the whole output is in $log" >&2
     exit 1
   fi
