@@ -1,13 +1,18 @@
-STACK ?= default
-bounds := $(shell cat requirements/$(STACK)/python.txt)
-ifndef bounds
+pythons := $(or $(PYTHON),python3.12 python3.11 python3.10 python3.9 python3.8 python3.13 python3)
+takes = $(subst $() , to ,$(shell cat requirements/$(1)/python.txt))
+
+# Where STACK is not named it is the default one, or the other where only that has its Python here.
+ifeq ($(STACK)$(wildcard .venv/bin/pip),)
+  found := $(firstword $(shell tools/find_python.sh 'default onedl' '$(pythons)'))
+  ifneq ($(filter-out default,$(found)),)
+    $(info make: no Python $(call takes,default) here, as the default stack needs: going on with STACK=$(found))
+  endif
+endif
+override STACK := $(or $(STACK),$(found),default)
+ifeq ($(wildcard requirements/$(STACK)/python.txt),)
 $(error STACK=$(STACK) is none of: $(notdir $(patsubst %/,%,$(wildcard requirements/*/))))
 endif
 venv := .venv$(patsubst %,-%,$(filter-out default,$(STACK)))
-pythons := $(or $(PYTHON),python3.12 python3.11 python3.10 python3.9 python3.8 python3)
-supported := import ensurepip, sys, venv; \
-  low, high = (tuple(map(int, bound.split("."))) for bound in "$(bounds)".split()); \
-  sys.exit(not low <= sys.version_info[:2] <= high)
 
 .PHONY: help install demo test lint docs
 
@@ -23,14 +28,15 @@ install: $(venv)/bin/pip
 	@STACK=$(STACK) tools/install.sh $(venv)/bin/python
 
 $(venv)/bin/pip:
-	@for python in $(pythons); do \
-	  if $$python -c '$(supported)' 2>/dev/null; then \
-	    echo "install: $(venv) with $$python"; exec $$python -m venv $(venv); \
-	  fi; \
-	done; \
-	echo 'install: looked for a Python from $(firstword $(bounds)) to $(lastword $(bounds)) with its venv' >&2; \
-	echo 'module as: $(pythons). None found: install one, or name it with PYTHON=...' >&2; \
-	exit 1
+	@python=$$(tools/find_python.sh $(STACK) '$(pythons)') || { \
+	  echo 'install: no Python for STACK=$(STACK), with its venv module, among: $(pythons).' >&2; \
+	  echo 'STACK=default takes $(call takes,default), STACK=onedl $(call takes,onedl).' \
+	    'Install one, or name it with PYTHON=...' >&2; \
+	  exit 1; \
+	}; \
+	python=$${python#* }; \
+	echo "install: $(venv) with $$python"; \
+	$$python -m venv $(venv)
 
 demo: install
 	@$(venv)/bin/python tools/demo.py

@@ -4,7 +4,9 @@ Importing the package is cheap: it looks up the versions of what it stands on
 and imports none of it.
 """
 
+import os.path as osp
 import re
+import sys
 from importlib import metadata
 from importlib.util import find_spec
 
@@ -43,7 +45,7 @@ def _release(text):
     return tuple(int(n) for n in re.match(r'[\d.]*\d', text).group().split('.'))
 
 
-def _check_requirements():
+def check_requirements():
     """Raise an ImportError that names what is missing or too old, and the fix."""
     problems = []
     for module, (floor, distributions, fix) in _REQUIRED.items():
@@ -65,7 +67,9 @@ def _check_requirements():
         raise ImportError('\n'.join(problems))
 
 
-_check_requirements()
+# the command `luminet` (-m is `python -m luminet_mm`) shows itself what is missing
+if osp.splitext(osp.basename(sys.argv[0]))[0] not in ('luminet', '-m'):
+    check_requirements()
 
 
 def __getattr__(name):

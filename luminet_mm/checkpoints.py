@@ -19,7 +19,7 @@ from collections import OrderedDict
 from functools import lru_cache
 from glob import escape, glob
 from types import SimpleNamespace
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Optional, Sequence, Union
 from urllib.parse import urlparse
 
 import numpy as np
@@ -258,6 +258,25 @@ def check_fits(model: nn.Module, checkpoint: dict, filename: str, config: str) -
         raise ValueError(
             f'{filename} is not of the model of {config}, tensors {"; ".join(found)}'
         )
+
+
+def classes_of(checkpoint: dict) -> Optional[Sequence[str]]:
+    """Class names that a checkpoint was trained on.
+
+    Args:
+        checkpoint (dict): What the file holds.
+
+    Returns:
+        Sequence[str] | None: The names, as mmengine or older OpenMMLab releases record
+        them, or None.
+    """
+    meta = checkpoint.get('meta')
+    if not isinstance(meta, dict):
+        return None
+    known = meta.get('dataset_meta')
+    known = known if isinstance(known, dict) else meta
+    classes = known.get('classes') or known.get('CLASSES')
+    return classes if isinstance(classes, (list, tuple)) else None
 
 
 def read_data(

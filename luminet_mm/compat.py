@@ -2,11 +2,14 @@
 
 import importlib
 import importlib.util
+import re
 import sys
+import warnings
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from types import ModuleType
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -17,6 +20,20 @@ from mmengine.utils import digit_version
 # ``luminet_mm::path.py`` as a ``_base_`` or a ``cfg_path``: mmengine looks for
 # the package in this table before it looks anywhere else.
 MODULE2PACKAGE.setdefault('luminet_mm', 'luminet_mm')
+_find_base = Config._get_cfg_path
+
+
+def _find_base_without_scope(cfg_path: str, filename: str) -> Tuple[str, Optional[str]]:
+    """Where a base lies, and the scope that mmengine gives to all types in it.
+
+    Ours have none: they name our types with their scope, and leave those of mmdet and
+    mmpretrain to ``default_scope``.
+    """
+    path, scope = _find_base(cfg_path, filename)
+    return path, None if scope == 'luminet_mm' else scope
+
+
+Config._get_cfg_path = staticmethod(_find_base_without_scope)
 
 # The parts of mmrazor 1.0 whose import calls functions that torch 2 removed.
 # Everything else of it, distillation included, works without them.
@@ -31,6 +48,78 @@ MMRAZOR_QUANTIZATION = (
 
 # The newest mmcv that mmrazor 1.0 lets itself be imported with.
 MMRAZOR_MMCV = '2.1.0'
+
+
+# An import of mmpretrain's from transformers: the module, and the names.
+_FROM_TRANSFORMERS = re.compile(
+    r'^ *from (transformers[\w.]*) import (\([^)]*\)|.*)', re.MULTILINE
+)
+
+
+def enable_mmpretrain() -> None:
+    """Make ``import mmpretrain.models`` and ``mmdet.models`` work beside transformers.
+
+    mmpretrain 1 imports its multi-modal models wherever it finds transformers, and
+    these want names that newer ones dropped (``transformers.modeling_utils`` of
+    transformers 5 has no ``apply_chunking_to_forward``). Then this turns off
+    mmpretrain's own switch for them. A transformers that fails in its own code, as
+    newer ones do beside an older torch, is made to look missing, which mmdet and
+    mmpretrain are prepared for. Either comes with a warning.
+
+    It does nothing where transformers is not installed, has all names, or comes too
+    late, since mmpretrain is imported already.
+    """
+    if (
+        'mmpretrain.models' in sys.modules
+        or importlib.util.find_spec('transformers') is None
+    ):
+        return
+    problem, changed = None, False
+    for name in ('transformers', 'transformers.modeling_utils'):
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            problem = f'{name}: {error}'
+            if not isinstance(error, ImportError):
+                sys.modules[name] = None
+                changed = True
+            break
+    problem = problem or _unmet_import()
+    if problem is not None:
+        changed |= _switch_off_multimodal()
+    if changed:
+        warnings.warn(
+            'multi-modal models (BLIP, LLaVA, GLIP, ...) are switched off, since the '
+            f'installed transformers does not suit them: {problem}. All other models '
+            'work.',
+            stacklevel=2,
+        )
+
+
+def _unmet_import() -> Optional[str]:
+    """What fails first of all that multi-modal models import from transformers."""
+    spec = importlib.util.find_spec('mmpretrain')
+    if spec is None or spec.origin is None:
+        return None
+    models = Path(spec.origin).parent / 'models'
+    for path in (*models.glob('multimodal/**/*.py'), *models.glob('utils/*.py')):
+        for module, names in _FROM_TRANSFORMERS.findall(path.read_text('utf-8')):
+            for name in re.findall(r'\w+', names):
+                try:
+                    getattr(importlib.import_module(module), name)
+                except Exception as error:
+                    return f'{module}.{name}: {error}'
+    return None
+
+
+def _switch_off_multimodal() -> bool:
+    """Turn off mmpretrain's switch; False where there is none, or it is off."""
+    try:
+        dependency = importlib.import_module('mmpretrain.utils.dependency')
+    except Exception:  # whoever needs mmpretrain is told why it fails
+        return False
+    was_on, dependency.WITH_MULTIMODAL = dependency.WITH_MULTIMODAL, False
+    return was_on
 
 
 class _Unavailable(ModuleType):

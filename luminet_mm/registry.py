@@ -8,10 +8,12 @@ from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import Registry
 
-from .compat import enable_mmrazor
+from .compat import enable_mmpretrain, enable_mmrazor
 
+enable_mmpretrain()
 enable_mmrazor()
 
 MODELS = Registry(
@@ -37,6 +39,12 @@ HOOKS = Registry(
     parent=MMENGINE_HOOKS,
     scope='luminet_mm',
     locations=['luminet_mm.hooks'],
+)
+VISBACKENDS = Registry(
+    'vis_backend',
+    parent=MMENGINE_VISBACKENDS,
+    scope='luminet_mm',
+    locations=['luminet_mm.visualization'],
 )
 SOURCES = Registry(
     'source',

@@ -149,7 +149,7 @@ def test_detections_of_all(tool, tmp_path):
     for one, other in zip(swapped, (truth, teacher, student, teacher)):
         assert np.array_equal(one, other)
     assert list((tmp_path / 'run').glob('*/vis_data/vis_image/detections_0.png'))
-    with pytest.raises(ValueError, match='bad.pth is not of the model'):
+    with pytest.raises(SystemExit, match='bad.pth is not of the model'):
         bad = save_weights(faster_rcnn(5), tmp_path / 'bad.pth')
         columns(bad)
 

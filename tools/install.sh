@@ -48,20 +48,116 @@ requirements() {
   if [[ -f $stack/$1.txt ]]; then echo "$stack/$1.txt"; else echo "requirements/$1.txt"; fi
 }
 
+# The address that a file of requirements states.
+address() { grep -v '^#' "$1"; }
+
+# Whether anything answers at an address. The timer ends all that may hang, the name's
+# look-up too; certificates are left to pip.
+answers() {
+  "$python" - "$1" <<'EOF' 2>/dev/null
+import os, ssl, sys, threading, urllib.error, urllib.request
+
+timer = threading.Timer(5, os._exit, [1])
+timer.daemon = True
+timer.start()
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+try:
+    urllib.request.urlopen(sys.argv[1], context=context)
+except urllib.error.HTTPError:
+    pass
+EOF
+}
+
+# Without a GPU, torch's publisher is asked for the build that brings no CUDA libraries.
+install_torch() {
+  local index source=() why=
+  index=${LUMINET_TORCH_INDEX-$(address requirements/torch_index.txt)}
+  if [[ -z ${LUMINET_TORCH_INDEX+named} && $(nvidia-smi -L 2>/dev/null) == GPU* ]]; then
+    why='nvidia-smi lists a GPU'
+  elif [[ -z $index ]]; then
+    why='LUMINET_TORCH_INDEX is empty'
+  elif ! answers "$index"; then
+    why="nothing answers at $index"
+  else
+    source=(--extra-index-url "$index")
+  fi
+  pip_install "${source[@]}" -r "$stack/torch.txt"
+  local torch
+  torch=torch\ $("$python" -c 'import torch; print(torch.__version__)')
+  if [[ $why ]]; then
+    echo "  $torch from the package index: $why"
+  else
+    echo "  $torch, for which $index was asked first"
+  fi
+}
+
+# Install a ready wheel of mmcv, if there is one whose operators load beside this torch.
+install_mmcv_wheel() {
+  pip_install --only-binary mmcv,onedl-mmcv -r "$stack/mmcv.txt" 2>>"$log" || return
+  if ! "$python" -c 'import torch, mmcv._ext' 2>>"$log"; then
+    echo "  a wheel's operators do not load, see $log"
+    "$python" -m pip uninstall --quiet --yes mmcv onedl-mmcv 2>>"$log"
+    return 1
+  fi
+}
+
+# What pip and ninja say, as the objects done of all: a line that moves every second on a
+# terminal, a line a minute elsewhere.
+progress() {
+  local line status=0 done=0 all='?' start=$SECONDS every=60 back='' end=$'\n'
+  if [[ -t 1 ]]; then every=1 back=$'\r' end=''; fi
+  local next=$every
+  # above 128: nothing was said for a second
+  while ((status == 0 || status > 128)); do
+    if ((SECONDS - start >= next)); then
+      printf '%s' "$back  $done of $all objects, $((SECONDS - start)) s$end"
+      ((next += every))
+    fi
+    status=0
+    IFS= read -r -t 1 line || status=$?
+    if [[ $line =~ ^\ *\[([0-9]+)/([0-9]+)\] ]]; then
+      done=${BASH_REMATCH[1]} all=${BASH_REMATCH[2]}
+    fi
+  done
+  # pip may have kept what it compiled once
+  if [[ $all == '?' ]]; then all=0; fi
+  echo "$back  $done of $all objects, $((SECONDS - start)) s"
+}
+
 install_mmcv() {
-  local mmcv=$stack/mmcv.txt
-  if pip_install --only-binary mmcv,onedl-mmcv -r "$mmcv" 2>/dev/null; then
-    echo '  a ready build was found'
+  local log=$stamps/mmcv.log device page
+  : >"$log"
+  device=$("$python" -c 'import torch; print("cu" + torch.version.cuda.replace(".", "")
+if torch.version.cuda else "cpu")')
+  page=${LUMINET_MMCV_INDEX-$(address "$stack/mmcv_index.txt")}
+  page=${page//'{device}'/$device}
+  if [[ -z $page ]]; then
+    echo '  LUMINET_MMCV_INDEX is empty, so no publisher is asked'
+  elif [[ $page == http* ]] && ! answers "$page"; then
+    echo "  nothing answers at $page"
+  elif PIP_FIND_LINKS=$page install_mmcv_wheel; then
+    echo "  a ready build from $page"
     return
   fi
-  echo '  no ready wheel for this Python in the index or in find-links: building from'
-  echo '  source now, about 13 minutes on 2 cores. A machine with a GPU is better served by'
-  echo "  its publisher's binary: stop here, get it as docs/install.md says, start again."
-  pip_install --no-build-isolation -r "$mmcv"
+  if install_mmcv_wheel; then
+    echo '  a ready build from find-links or the package index'
+    return
+  fi
+  echo "  no ready build for this Python and torch: compiling, which takes 13 minutes on 2"
+  echo "  cores that have nothing else to do; all that is said goes to $log"
+  # pip shows what ninja says only if told to
+  local quiet=(--verbose)
+  if ! pip_install --no-build-isolation -r "$stack/mmcv.txt" 2>&1 | tee -a "$log" | progress; then
+    sed -n '/^Using pip/,$p' "$log" | grep -m 5 -E '([Ee]rror|ERROR): ' | cut -c1-200 >&2 || true
+    echo "install: mmcv could not be compiled, the whole output is in $log" >&2
+    exit 1
+  fi
 }
 
 install_step() {
   case $1 in
+    torch) install_torch ;;
     mmcv) install_mmcv ;;
     project)
       # as a variable, too (false means none), since setuptools 80 calls pip once more
@@ -89,8 +185,8 @@ for step in "${steps[@]}"; do
   fi
   echo "install: $step ..."
   start=$SECONDS
-  install_step "$step"
   mkdir -p "$stamps"
+  install_step "$step"
   echo "$key" >"$stamps/$step"
   echo "install: $step done in $((SECONDS - start)) s"
   changed=yes

@@ -10,6 +10,7 @@ from luminet_mm.cfg_options import DictAction, load_run_cfg
 from luminet_mm.checkpoints import use_safe_checkpoints
 from luminet_mm.compat import setup_cpu_distributed
 from luminet_mm.config import load_whole_cfg
+from luminet_mm.loggers import LOGGERS, log_to
 from luminet_mm.run_checks import check_run
 
 
@@ -32,6 +33,12 @@ def parse_args() -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='resume from a checkpoint, or without a value from the latest one in '
         'the work dir',
+    )
+    parser.add_argument(
+        '--logger',
+        action='append',
+        choices=[*LOGGERS],
+        help='log there, too, in the work dir; may be given several times',
     )
     parser.add_argument(
         '--cfg-options',
@@ -74,6 +81,8 @@ def main() -> None:
             )
         cfg.auto_scale_lr.enable = True
 
+    for logger in args.logger or ():
+        log_to(cfg, logger)
     check_run(cfg, 'train')
     # for the work dir: a config that needs no other file, which may change
     whole = load_whole_cfg(cfg)

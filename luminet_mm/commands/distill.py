@@ -9,14 +9,15 @@ import signal
 
 from ..cfg_options import DictAction
 from ..driver import distill
+from ..loggers import LOGGERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of :class:`luminet_mm.driver.Distillation`."""
     parser.usage = 'luminet distill TEACHER STUDENT [OPTION ...]'
     add = parser.add_argument
-    add('teacher', help='the large model')
-    add('student', help='the small model')
+    add('teacher', help=argparse.SUPPRESS)  # told above
+    add('student', help=argparse.SUPPRESS)
     data = parser.add_mutually_exclusive_group()
     data.add_argument(
         '--coco', metavar='DIR', help="images with boxes in COCO's format"
@@ -38,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--gpus', type=int, default=1, metavar='N', help='of each training')
     add('--jobs', type=int, default=1, metavar='N', help='trainings at a time')
     add('--amp', action='store_true', help='mixed precision')
+    add(
+        '--logger',
+        nargs='+',
+        dest='loggers',
+        metavar='NAME',
+        help=f'log to {", ".join(LOGGERS)}, too',
+    )
     add('--seed', type=int, default=0, metavar='N')
     add('--work-dir', metavar='DIR', help='results')
     add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')

@@ -99,7 +99,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
         # what nothing compares need not be there
         features_alone = not of_rows and source is None
         self.source = (
-            _feature_source(built) if features_alone else _build_source(source, built)
+            _feature_source(built) if features_alone else build_source(source, built)
         )
         for name, prediction in of_rows.items():
             if prediction not in self.source.predictions:
@@ -434,8 +434,16 @@ def _drop_student_prefix(
         metadata[prefix + key[len(old) :]] = metadata.pop(key)
 
 
-def _build_source(source: Optional[dict], student: BaseModel) -> Source:
-    """The source that the config names, or else the first that fits."""
+def build_source(source: Optional[dict], student: BaseModel) -> Source:
+    """The source that the config names, or else the first that fits.
+
+    Args:
+        source (dict, optional): What a distiller's config says of it.
+        student (BaseModel): The model whose logits it finds.
+
+    Raises:
+        TypeError, ValueError: For an unknown or wrong one, or if none fits.
+    """
     SOURCES.import_from_location()
     families = SOURCES.module_dict
     if source is None:

@@ -15,6 +15,7 @@ from .features import compare, connect
 from .pixels import describe_pixels
 from .proof import is_proven, prove
 from .sources import Rows
+from .stopwatch import Stopwatch
 from .taps import Taps
 from .teacher import Teacher
 
@@ -75,6 +76,7 @@ class LogitDistiller(BaseDistiller):
     Attributes:
         teachers (list[Teacher]): The frozen teachers; empty until
             :meth:`build_teachers`.
+        teacher_time (Stopwatch): How long they have computed.
 
     Raises:
         TypeError, ValueError: For a config that cannot work, naming the key,
@@ -101,6 +103,7 @@ class LogitDistiller(BaseDistiller):
         self._run_preprocessor = data_preprocessor
         self._teacher_cfgs = _pair_with_ckpts(teacher, teacher_ckpt)
         self.teachers: List[Teacher] = []
+        self.teacher_time = Stopwatch()
         if self._feature_losses:
             self._connect()
 
@@ -171,7 +174,9 @@ class LogitDistiller(BaseDistiller):
         for teacher in self.teachers:
             teacher.accelerate(inputs, data_samples)
         losses, rows = self._observed_loss(self.student, inputs, data_samples)
+        self.teacher_time.start(inputs.device)
         taught = self._teach(inputs, data_samples, rows)
+        self.teacher_time.stop()
         if self._is_first:
             self.source.check_rows(self.student, rows, len(inputs))
         return losses, rows, taught

@@ -11,7 +11,7 @@ from mmengine.runner import autocast
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
-from ..checkpoints import CONNECTORS, read_checkpoint
+from ..checkpoints import CONNECTORS, classes_of, read_checkpoint
 from ..config import load_cfg
 from .acceleration import accelerate
 from .building import build_model, name_of
@@ -72,7 +72,7 @@ class Teacher:
         self.model.eval().requires_grad_(False)
         self._to_accelerate = accelerate
         self.taps = Taps((), self.model)
-        self.classes = _classes(checkpoint)
+        self.classes = classes_of(checkpoint)
         self.pixels = PixelTranslator(preprocessor, self.model.data_preprocessor)
 
     def _load(self, checkpoint: dict) -> None:
@@ -333,18 +333,6 @@ def _hint(checkpoint: dict) -> str:
             ': save those that you mean as dict(state_dict=...)'
         )
     return ''
-
-
-def _classes(checkpoint: dict) -> Optional[Sequence[str]]:
-    """Class names that the checkpoint was trained on, as mmengine or older
-    OpenMMLab releases record them."""
-    meta = checkpoint.get('meta')
-    if not isinstance(meta, dict):
-        return None
-    known = meta.get('dataset_meta')
-    known = known if isinstance(known, dict) else meta
-    classes = known.get('classes') or known.get('CLASSES')
-    return classes if isinstance(classes, (list, tuple)) else None
 
 
 def _shorten(text: str, length: int = 400) -> str:

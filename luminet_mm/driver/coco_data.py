@@ -25,7 +25,7 @@ class CocoData(Data):
     """
 
     option = '--coco'
-    counted = 'box'
+    counted = 'boxes'
     has_boxes = True
 
     def read(self) -> Tuple[Tuple[str, ...], Dict[str, Split]]:

@@ -239,15 +239,17 @@ def _set_warmup(cfg: Config, task: str, num_samples: int) -> None:
     """Fit the warm-up of the distillation to the length of the run.
 
     Those of methods are published for runs of 240 epochs of CIFAR-100 or 100 of
-    ImageNet. In short ones a quarter of the run gains most
+    ImageNet. In short ones from random weights a quarter of the run gains most
     (docs/results/classification.md). A detector's is counted in iterations, as its RPN
     or its new class layer needs some before anything can be taught.
     """
     model, total = cfg.model, length(cfg)
     if task in ('images', 'small_images'):
         if model.get('warmup'):
-            share = 20 / 240 if task == 'small_images' else 1 / 100
-            model.warmup = max(1, round(total * (share if total >= SHORT else 0.25)))
+            share = 1 / 100
+            if task == 'small_images':
+                share = 20 / 240 if total >= SHORT else 0.25
+            model.warmup = max(1, round(total * share))
     elif 'warmup' not in model:
         by_epoch = 'max_epochs' in cfg.train_cfg
         iterations = total * batches(cfg, num_samples) if by_epoch else total

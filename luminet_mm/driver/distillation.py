@@ -16,11 +16,13 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from ..checks import check_number
 from ..config import load_cfg
 from ..distillers.building import build_model
+from ..loggers import log_to
 from ..registry import DATASETS, MODELS
 from .coco_data import CocoData
 from .configs import batches, distilled_cfg, first_difference, length, plain_cfg
@@ -56,6 +58,8 @@ class Distillation:
         gpus (int): Processes of a training. Defaults to 1.
         jobs (int): Trainings at a time. Defaults to 1.
         amp (bool): Whether to train in mixed precision. Defaults to False.
+        loggers (Sequence[str]): See :func:`luminet_mm.loggers.log_to`. Defaults to
+            none, the files of the work dir alone.
         seed (int): Of the trainings. Defaults to 0.
         work_dir (str, optional): Folder of results. Defaults to None,
             ``work_dirs/STUDENT_from_TEACHER``.
@@ -80,6 +84,7 @@ class Distillation:
         gpus: int = 1,
         jobs: int = 1,
         amp: bool = False,
+        loggers: Sequence[str] = (),
         seed: int = 0,
         work_dir: Optional[str] = None,
         cfg_options: Optional[Dict[str, Any]] = None,
@@ -107,6 +112,7 @@ class Distillation:
         self.gpus = gpus
         self.jobs = jobs
         self.amp = amp
+        self.loggers = loggers
         options = dict(cfg_options or {})
         self.of_model = {k: v for k, v in options.items() if k.startswith('model.')}
         self.of_run = {k: v for k, v in options.items() if k not in self.of_model}
@@ -126,8 +132,15 @@ class Distillation:
         """
         data = self._read_data()
         ckpt = self.teacher_ckpt or self._zoo_ckpt(data)
-        plain = {role: self._plain(role, data, ckpt) for role in self.names}
+        plain = {
+            role: plain_cfg(name, self.of_run, data, **self.length)
+            for role, name in self.names.items()
+        }
+        self._check_kinds(plain)
         num_samples = self._num_samples(plain['student'], data)
+        for role, cfg in plain.items():
+            if role == 'student' or not ckpt:
+                self._find_weights(role, cfg)
         methods = self.methods or [DEFAULT[task_of(plain['student'])]]
         with tempfile.TemporaryDirectory() as folder:
             # complete or not at all: the work dir gets them when all are right
@@ -200,15 +213,24 @@ class Distillation:
             self.progress.say(f'warning: {warning}')
         return data
 
-    def _plain(self, role: str, data: Optional[Data], ckpt: Optional[str]) -> Config:
-        cfg = plain_cfg(self.names[role], self.of_run, data, **self.length)
-        if role == 'teacher' and ckpt:  # it is not trained
-            return cfg
-        for problem in use_zoo_weights(cfg, self.names[role]):
+    def _check_kinds(self, plain: Dict[str, Config]) -> None:
+        kinds = {
+            role: 'classifier' if 'head' in cfg.model else 'detector'
+            for role, cfg in plain.items()
+        }
+        if kinds['teacher'] != kinds['student']:
+            raise ValueError(
+                f'{self.names["teacher"]} is a {kinds["teacher"]} and '
+                f'{self.names["student"]} a {kinds["student"]}; name two of one kind'
+            )
+
+    def _find_weights(self, role: str, cfg: Config) -> None:
+        with quiet():
+            problems = use_zoo_weights(cfg, self.names[role])
+        for problem in problems:
             self.progress.say(
                 f'warning: the {role} starts from random weights: {problem}'
             )
-        return cfg
 
     def _num_samples(self, cfg: Config, data: Optional[Data]) -> int:
         """Images of the training set; that of a config is read for it."""
@@ -250,6 +272,8 @@ class Distillation:
         if self.amp:
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
             cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        for logger in self.loggers:
+            log_to(cfg, logger)
         cfg.dump(osp.join(folder, f'{name}.py'))
 
     def _keep(self, folder: str) -> None:
@@ -402,12 +426,14 @@ def file_name(method: str) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep upstream's notes from the console."""
-    logging.disable(logging.WARNING)
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         with redirect_stdout(io.StringIO()):
             yield
     finally:
-        logging.disable(logging.NOTSET)
+        logger.setLevel(level)
 
 
 def classes_of(name: str) -> Sequence[str]:
@@ -429,7 +455,7 @@ def _table_of_classes(data: Data) -> str:
     if len(names) > MAX_CLASSES:
         names = sorted(names, key=counts.get)[:MAX_CLASSES]
         note = f'(the {MAX_CLASSES} rarest of {len(counts)} classes)\n'
-    rows = [[f'{data.counted}s of', *data.splits]]
+    rows = [[f'{data.counted} of', *data.splits]]
     for name in names:
         row = [name]
         for split in data.splits.values():

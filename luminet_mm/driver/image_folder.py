@@ -14,7 +14,7 @@ class ImageFolder(Data):
     """Images in ``ROOT/train/CLASS``, ``ROOT/val/CLASS`` and maybe ``ROOT/test``."""
 
     option = '--images'
-    counted = 'image'
+    counted = 'images'
     has_boxes = False
 
     def read(self) -> Tuple[Tuple[str, ...], Dict[str, Split]]:

@@ -68,7 +68,8 @@ def _problem(checkpoint: str) -> str:
         with _impatient():
             CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     except Exception as error:  # files, networks and pickles all differ
-        return f'{checkpoint} cannot be had: {str(error).splitlines()[0][:200]}'
+        cause = error.__cause__ or error
+        return f'{checkpoint} cannot be had ({type(cause).__name__}: {cause})'
     return ''
 
 

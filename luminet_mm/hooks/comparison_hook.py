@@ -11,8 +11,8 @@ from mmengine.runner import Runner
 from ..checks import check_type, key_of
 from ..distillers import BaseDistiller
 from ..logs import read_last_validation
+from ..never_stop import never_stop
 from ..registry import HOOKS
-from .never_stop import never_stop
 
 
 @HOOKS.register_module()

@@ -13,6 +13,7 @@ from ..checks import check_number, key_of
 from ..compat import alone, is_instance
 from ..distillers import LogitDistiller
 from ..distillers.building import copy_of
+from ..never_stop import never_stop
 from ..registry import HOOKS
 from ..rng import forked_rng
 from ..visualization import (
@@ -21,7 +22,6 @@ from ..visualization import (
     draw_detections,
     draw_perceptions,
 )
-from .never_stop import never_stop
 
 
 @HOOKS.register_module()

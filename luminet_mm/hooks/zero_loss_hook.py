@@ -11,8 +11,8 @@ from torch.utils.data import Dataset
 
 from ..checks import check_number, key_of
 from ..losses import CRDLoss
+from ..never_stop import never_stop
 from ..registry import HOOKS
-from .never_stop import never_stop
 
 
 @HOOKS.register_module()

@@ -13,8 +13,9 @@ from .logit_loss import LogitLoss
 class LuminetLoss(LogitLoss):
     """LumiNet: the student learns the teacher's perception of the batch.
 
-    Published in `LumiNet: The Bright Side of Perceptual Knowledge Distillation
-    <https://arxiv.org/abs/2310.03669>`_, Eqs. 3 and 4.
+    Published in `LumiNet: Perception-Driven Knowledge Distillation via Statistical
+    Logit Calibration <https://arxiv.org/abs/2310.03669>`_, Transactions on Machine
+    Learning Research, 2025; Eqs. 3 and 4 of its preprint of 2023.
 
     Args:
         tau (float): Temperature of both softmaxes. Defaults to 1.0: perceptions

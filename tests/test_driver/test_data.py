@@ -83,7 +83,7 @@ WRONG_BOXES = {
     r"has the categories \['pear', 'apple'\]": dict(
         val=boxes(classes=('pear', 'apple'))
     ),
-    'train has no box at all': dict(train=boxes(annotations=[])),
+    'train has no boxes at all': dict(train=boxes(annotations=[])),
     'has no images': dict(train=boxes(images=[], annotations=[])),
     'has no categories': dict(train=boxes(categories=[], annotations=[])),
     'all name train': dict(train_2=boxes()),
@@ -109,7 +109,7 @@ def test_a_class_without_boxes_is_a_warning(tmp_path):
     assert data.warnings == [
         'annotations/train.json has 1 boxes less than a pixel wide or high, which are '
         'left out',
-        "train has no box of 'apple'",
+        "train has no boxes of 'apple'",
     ]
 
 

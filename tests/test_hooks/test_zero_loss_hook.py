@@ -15,9 +15,9 @@ MODEL = SimpleNamespace(distill_losses=dict(loss_a=None, loss_b=None))
 @pytest.fixture
 def warnings(monkeypatch):
     said = []
-    for module in ('zero_loss_hook', 'never_stop'):
+    for module in ('hooks.zero_loss_hook', 'never_stop'):
         monkeypatch.setattr(
-            f'luminet_mm.hooks.{module}.print_log',
+            f'luminet_mm.{module}.print_log',
             lambda text, **kwargs: said.append(text),
         )
     return said

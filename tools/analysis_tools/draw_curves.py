@@ -8,8 +8,7 @@ import argparse
 import os
 import os.path as osp
 
-from luminet_mm.logs import read_unit, read_validations
-from luminet_mm.visualization import draw_curves
+from luminet_mm.visualization import curves_of
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,20 +35,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    runs = {}
-    for name, work_dir in zip(args.names, args.work_dirs):
-        validations = read_validations(work_dir)
-        logged = sorted(set().union(*validations.values()))
-        if args.metric not in logged:
-            raise SystemExit(
-                f'{work_dir!r} has no validation with {args.metric!r}, only {logged}'
-            )
-        runs[name] = [validations]
-    units = sorted({read_unit(work_dir) for work_dir in args.work_dirs})
-    if len(units) > 1:
-        raise SystemExit('some of the trainings count epochs and some iterations')
+    try:
+        figure = curves_of(args.work_dirs, args.names, args.metric)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
-    draw_curves(runs, args.metric, units[0]).savefig(args.out)
+    figure.savefig(args.out)
     print(f'curves: {args.out}')
 
 

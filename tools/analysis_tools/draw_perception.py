@@ -10,23 +10,16 @@ The picture goes to the backends of the config's visualizer as 'perception', and
 """
 
 import argparse
-import copy
 import os.path as osp
 
 import cv2
 import mmcv
-import numpy as np
-import torch
-from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
-from torch.utils.data import Dataset
 
 from luminet_mm.cfg_options import DictAction, load_run_cfg
-from luminet_mm.checkpoints import check_fits, use_safe_loading
+from luminet_mm.checkpoints import use_safe_loading
 from luminet_mm.checks import check_number
-from luminet_mm.distillers import LogitDistiller
-from luminet_mm.rng import forked_rng
-from luminet_mm.visualization import draw_perceptions
+from luminet_mm.visualization import perceptions_of
 
 
 def parse_args() -> argparse.Namespace:
@@ -72,21 +65,6 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def read_batch(dataset: Dataset, size: int) -> dict:
-    """Images spread evenly over a data set, since many are sorted by class.
-
-    Args:
-        dataset (Dataset): The training's.
-        size (int): How many.
-
-    Returns:
-        dict: A batch as a loader's, its images as a list.
-    """
-    indices = np.linspace(0, len(dataset) - 1, size).astype(int).tolist()
-    return pseudo_collate([dataset[index] for index in indices])
-
-
-@torch.no_grad()
 def main() -> None:
     args = parse_args()
     cfg = load_run_cfg(args.config, args.cfg_options)
@@ -94,50 +72,12 @@ def main() -> None:
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     use_safe_loading()
     runner = Runner.from_cfg(cfg)
-    model = runner.model
-    if not isinstance(model, LogitDistiller):
-        raise SystemExit(
-            f'{args.config}: model is a {type(model).__name__}, and only a '
-            'LogitDistiller has a teacher; name the config of a distillation'
+    try:
+        picture = perceptions_of(
+            runner, args.checkpoint, args.before, args.batch_size, args.max_rows
         )
-    model.init_weights()
-    if args.before:
-        check_fits(model, runner.load_checkpoint(args.before), args.before, args.config)
-    before = copy.deepcopy(model.student).eval()
-    check_fits(
-        model, runner.load_checkpoint(args.checkpoint), args.checkpoint, args.config
-    )
-    model.eval()
-
-    dataset = runner.build_dataloader(cfg.train_dataloader).dataset
-    size = args.batch_size or cfg.train_dataloader.batch_size
-    with forked_rng(next(model.parameters()).device):  # the same rows each time
-        data = model.data_preprocessor(read_batch(dataset, size), False)
-        rows, preds_T = model.look(**data)
-    preds_before, preds_after = (
-        model.source.teach(student, data['inputs'], rows).logits
-        for student in (before, model.student)
-    )
-    if not torch.allclose(preds_after, rows.logits, rtol=1e-3, atol=1e-3):
-        raise SystemExit(
-            f'{args.config}: model.source takes other logits of a teacher than of a '
-            'student (student_stage and teacher_stage of a Cascade R-CNN differ), so '
-            'two students cannot be compared on the same rows'
-        )
-    titles = args.before or 'untrained student', args.checkpoint
-    picture = np.concatenate(
-        [
-            draw_perceptions(
-                preds_S,
-                preds_T,
-                rows.labels,
-                dataset.metainfo.get('classes'),
-                title=f'{title}\n{model.source}',
-                max_rows=args.max_rows,
-            )
-            for title, preds_S in zip(titles, (preds_before, preds_after))
-        ]
-    )
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     runner.visualizer.add_image('perception', picture)
     if args.out:
         mmcv.imwrite(picture[..., ::-1], args.out)

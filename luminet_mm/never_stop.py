@@ -7,24 +7,24 @@ from mmengine.logging import print_log
 
 
 def never_stop(method: Callable) -> Callable:
-    """Let a hook fail without ending the run that it watches.
+    """Let what watches a run, a hook or a logger, fail without ending it.
 
     A log or a picture is worth less than a training: whatever is raised is logged once,
-    and from then on all methods of that hook that are decorated do nothing.
+    and from then on all methods of that object that are decorated do nothing.
 
     Args:
-        method (Callable): Of a hook; the runner is its first argument.
+        method (Callable): One that returns nothing.
 
     Returns:
         Callable: The method, which raises no ``Exception``.
     """
 
     @wraps(method)
-    def guarded(self, runner, *args: Any, **kwargs: Any) -> None:
+    def guarded(self, *args: Any, **kwargs: Any) -> None:
         if getattr(self, '_failed', False):
             return
         try:
-            method(self, runner, *args, **kwargs)
+            method(self, *args, **kwargs)
         except Exception:  # models, painters and disks have their own
             self._failed = True
             print_log(
