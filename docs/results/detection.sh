@@ -130,9 +130,9 @@ if [ "$NAME" = bccd ]; then
     done
     for seed in $VARIED; do
         for method in fitnet fgfi reviewkd cwd pkd fgd; do
-            for factor in 0.015625 0.0625 0.25 4; do
-                queue feature "$seed" $method $factor
+            for factor in 0.0625 0.25 1 4; do
                 queue feature "$seed" $method $factor luminet_box_rpn_
+                [ "$factor" = 1 ] || queue feature "$seed" $method $factor
             done
         done
     done
