@@ -24,7 +24,7 @@ UNMARKED = [block for block in COMMANDS if not block.mark]
 CONFIGS = [block for block in COMMANDS if block.mark.startswith('config in ')]
 SHELL = [block for block in COMMANDS if block.language == 'sh']
 # What a reader of a page makes, and the tests with him
-READERS = ('configs/flowers', 'configs/fruit')
+READERS = ('configs/flowers', 'configs/fruit', 'docs/_build')
 
 
 def by_place(block):
