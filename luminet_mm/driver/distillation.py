@@ -1,8 +1,5 @@
 """From two model names and a data set to a distilled student."""
 
-import copy
-import io
-import logging
 import os
 import os.path as osp
 import shlex
@@ -11,30 +8,31 @@ import subprocess
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, redirect_stdout
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
 
 from ..checks import check_number
 from ..config import load_cfg
-from ..distillers.building import build_model
 from ..loggers import log_to
-from ..registry import DATASETS, MODELS
 from .coco_data import CocoData
 from .configs import batches, distilled_cfg, first_difference, length, plain_cfg
-from .data import Data, datasets
+from .data import Data
 from .image_folder import ImageFolder
 from .methods import DEFAULT, task_of
+from .preflight import (
+    check_kinds,
+    check_models,
+    check_space,
+    classes_of,
+    num_images,
+    quiet,
+)
 from .progress import Line, Progress
-from .report import markdown, measure, paint, write
+from .report import measure, paint, table_of_classes, write
 from .training import Training
 from .weights import use_zoo_weights
-
-MAX_CLASSES = 40  # rows of the table of classes
 
 
 class Distillation:
@@ -102,6 +100,11 @@ class Distillation:
             raise ValueError(f'--gpus {gpus}: this machine has {available}')
         if amp and not available:
             raise ValueError('--amp needs a GPU, and torch sees none')
+        if gpus > 1 and jobs > 1:
+            raise ValueError(
+                f'--gpus {gpus} --jobs {jobs}: several trainings of several processes '
+                'would share GPUs; name one of both'
+            )
         self.names = dict(teacher=teacher, student=student)
         self.folder = coco or images
         self.kind = CocoData if coco else ImageFolder
@@ -136,8 +139,8 @@ class Distillation:
             role: plain_cfg(name, self.of_run, data, **self.length)
             for role, name in self.names.items()
         }
-        self._check_kinds(plain)
-        num_samples = self._num_samples(plain['student'], data)
+        check_kinds(plain, self.names)
+        num_samples = num_images(plain['student'], self.names['student'], data)
         for role, cfg in plain.items():
             if role == 'student' or not ckpt:
                 self._find_weights(role, cfg)
@@ -158,12 +161,13 @@ class Distillation:
                     num_samples,
                     osp.join(self.work_dir, 'student'),
                 )
-                self._write(file_name(method), cfg, folder, num_samples)
+                self._write(_file_name(method), cfg, folder, num_samples)
                 need = check_models(cfg, ckpt)
             trained = [
                 name for name in self._order(methods) if name != 'teacher' or not ckpt
             ]
-            self._check_space(need * len(trained))
+            new = [n for n in trained if not osp.isdir(self._training(n).work_dir)]
+            check_space(self.work_dir, need * len(new))
             self._keep(folder)
         self.trainings = {name: self._training(name) for name in trained}
         for name in trained:
@@ -208,21 +212,10 @@ class Distillation:
         data = self.kind(self.folder)
         if not osp.isdir(self.work_dir):
             data.check_images()
-        self.progress.say(f'data {self.folder}\n{_table_of_classes(data)}')
+        self.progress.say(f'data {self.folder}\n{table_of_classes(data)}')
         for warning in data.warnings:
             self.progress.say(f'warning: {warning}')
         return data
-
-    def _check_kinds(self, plain: Dict[str, Config]) -> None:
-        kinds = {
-            role: 'classifier' if 'head' in cfg.model else 'detector'
-            for role, cfg in plain.items()
-        }
-        if kinds['teacher'] != kinds['student']:
-            raise ValueError(
-                f'{self.names["teacher"]} is a {kinds["teacher"]} and '
-                f'{self.names["student"]} a {kinds["student"]}; name two of one kind'
-            )
 
     def _find_weights(self, role: str, cfg: Config) -> None:
         with quiet():
@@ -231,20 +224,6 @@ class Distillation:
             self.progress.say(
                 f'warning: the {role} starts from random weights: {problem}'
             )
-
-    def _num_samples(self, cfg: Config, data: Optional[Data]) -> int:
-        """Images of the training set; that of a config is read for it."""
-        if data is not None:
-            return len(data.splits['train'].images)
-        init_default_scope(cfg.get('default_scope', 'mmengine'))
-        try:
-            with quiet():
-                return len(DATASETS.build(cfg.train_dataloader.dataset))
-        except Exception as error:  # whatever a data set says of missing files
-            raise ValueError(
-                f'{self.names["student"]}: its training data cannot be read: '
-                f'{type(error).__name__}: {error}'
-            ) from error
 
     def _zoo_ckpt(self, data: Optional[Data]) -> Optional[str]:
         """The zoo's weights of a teacher, if they were trained on the same classes."""
@@ -272,8 +251,8 @@ class Distillation:
         if self.amp:
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
             cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-        for logger in self.loggers:
-            log_to(cfg, logger)
+        for backend in self.loggers:
+            log_to(cfg, backend)
         cfg.dump(osp.join(folder, f'{name}.py'))
 
     def _keep(self, folder: str) -> None:
@@ -298,20 +277,9 @@ class Distillation:
         for name in names:
             shutil.copyfile(osp.join(folder, name), osp.join(self.work_dir, name))
 
-    def _check_space(self, need: int) -> None:
-        parent = osp.abspath(self.work_dir)
-        while not osp.isdir(parent):
-            parent = osp.dirname(parent)
-        free = shutil.disk_usage(parent).free
-        if free < need:
-            raise ValueError(
-                f'--work-dir {self.work_dir}: {free / 1e6:.0f} MB are free there, and '
-                f'the checkpoints take about {need / 1e6:.0f} MB'
-            )
-
     def _order(self, methods: Sequence[str]) -> List[str]:
         alone = ['student'] if self.alone else []
-        return ['teacher', *alone, *map(file_name, methods)]
+        return ['teacher', *alone, *map(_file_name, methods)]
 
     def _training(self, name: str) -> Training:
         titles = dict(teacher='teacher', student='student alone')
@@ -367,9 +335,9 @@ class Distillation:
         running = [
             (line, self._iterations[name])
             for name, line in list(self.progress.lines.items())
-            if line.done < 1
+            if line.begun is not None and line.done < 1
         ]
-        done = sum(line.done * iterations for line, iterations in running)
+        done = sum((line.done - line.begun) * each for line, each in running)
         if not done:
             return None
         passed = sum(time.time() - line.start for line, _ in running)
@@ -383,86 +351,6 @@ class Distillation:
         return passed / done * left / min(self.jobs, len(running))
 
 
-# --------------------------------------------------------------------------- details
-def check_models(cfg: Config, ckpt: Optional[str]) -> int:
-    """Build the models of a distillation, to see whether one can teach the other.
-
-    Args:
-        cfg (Config): The whole config.
-        ckpt (str, optional): The teacher's weights, if there are any yet.
-
-    Returns:
-        int: Bytes that the checkpoints of one training take, about.
-
-    Raises:
-        ValueError: If the models do not fit each other, or the weights not the teacher.
-    """
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model = copy.deepcopy(cfg.model)
-    if cfg.get('data_preprocessor'):
-        model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    with quiet(), tempfile.TemporaryDirectory() as folder:
-        if not ckpt:
-            pixels = model.get('data_preprocessor')
-            teacher, _ = build_model(model.teacher, 'model.teacher', pixels)
-            model.teacher_ckpt = osp.join(folder, 'teacher.pth')
-            torch.save(dict(state_dict=teacher.state_dict()), model.teacher_ckpt)
-        distiller = MODELS.build(model)
-        (teacher,) = distiller.build_teachers()
-    larger = max(distiller.student, teacher.model, key=_num_bytes)
-    # weights and two moments of an optimizer; two are kept while one is written
-    return 3 * 3 * _num_bytes(larger)
-
-
-def _num_bytes(model: torch.nn.Module) -> int:
-    return sum(w.numel() * w.element_size() for w in model.state_dict().values())
-
-
-def file_name(method: str) -> str:
+def _file_name(method: str) -> str:
     """A method's name as that of a file."""
     return method.replace('+', '_')
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep upstream's notes from the console."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def classes_of(name: str) -> Sequence[str]:
-    """The classes that a zoo's weights were trained on."""
-    cfg = load_cfg(name, 'teacher')
-    _, _, inner = next(datasets(cfg))
-    classes = (inner.get('metainfo') or {}).get('classes')
-    if classes is None:
-        with DATASETS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
-            classes = registry.get(inner.type).METAINFO.get('classes')
-    return classes or ()
-
-
-def _table_of_classes(data: Data) -> str:
-    """Boxes or images of each class in each split, those of crowds apart."""
-    counts = data.splits['train'].counts
-    names = list(data.classes)
-    note = ''
-    if len(names) > MAX_CLASSES:
-        names = sorted(names, key=counts.get)[:MAX_CLASSES]
-        note = f'(the {MAX_CLASSES} rarest of {len(counts)} classes)\n'
-    rows = [[f'{data.counted} of', *data.splits]]
-    for name in names:
-        row = [name]
-        for split in data.splits.values():
-            crowds = split.crowds.get(name)
-            row.append(
-                f'{split.counts[name]}' + (f' + {crowds} crowds' if crowds else '')
-            )
-        rows.append(row)
-    rows.append(['all images', *(str(len(s.images)) for s in data.splits.values())])
-    return markdown(rows) + note

@@ -38,6 +38,7 @@ class Line:
         self.epochs = epochs
         self.start = time.time()
         self.done = 0.0  # of 1
+        self.begun: Optional[float] = None  # where a resumed one went on
         self.eta = ''
         self.parts: Dict[str, str] = {}
         self.begin('training')
@@ -69,6 +70,7 @@ class Line:
             else:
                 self.parts['where'] = f'iteration {step}/{steps}'
             self.done = done
+            self.begun = done if self.begun is None else self.begun
         else:
             metrics = METRIC.findall(text)
             if metrics:

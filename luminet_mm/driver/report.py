@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from ..checkpoints import CONNECTORS, read_checkpoint
 from ..logs import read_training_time
+from .data import Data
 from .training import TOOLS, Training
 
 STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
@@ -23,6 +24,7 @@ NAMES = {
     'accuracy/top5': 'top-5',
 }
 FRACTIONS = 'coco/'
+MAX_CLASSES = 40  # rows of the table of classes
 
 
 def measure(training: Training) -> dict:
@@ -138,3 +140,24 @@ def paint(trainings: Dict[str, Training], work_dir: str) -> str:
     if done.returncode:
         return f'not drawn: {(done.stderr.strip() or "?").splitlines()[-1]}'
     return path
+
+
+def table_of_classes(data: Data) -> str:
+    """Boxes or images of each class in each split, those of crowds apart."""
+    counts = data.splits['train'].counts
+    names = list(data.classes)
+    note = ''
+    if len(names) > MAX_CLASSES:
+        names = sorted(names, key=counts.get)[:MAX_CLASSES]
+        note = f'(the {MAX_CLASSES} rarest of {len(counts)} classes)\n'
+    rows = [[f'{data.counted} of', *data.splits]]
+    for name in names:
+        row = [name]
+        for split in data.splits.values():
+            crowds = split.crowds.get(name)
+            row.append(
+                f'{split.counts[name]}' + (f' + {crowds} crowds' if crowds else '')
+            )
+        rows.append(row)
+    rows.append(['all images', *(str(len(s.images)) for s in data.splits.values())])
+    return markdown(rows) + note

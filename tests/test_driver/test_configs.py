@@ -6,9 +6,9 @@ from mmengine.config import Config
 
 from luminet_mm.driver.coco_data import CocoData
 from luminet_mm.driver.configs import first_difference, plain_cfg
-from luminet_mm.driver.distillation import classes_of
 from luminet_mm.driver.image_folder import ImageFolder
 from luminet_mm.driver.methods import load_method, methods_of, task_of
+from luminet_mm.driver.preflight import classes_of
 
 FASTER = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 YOLOX = 'mmdet::yolox/yolox_s_8xb8-300e_coco.py'

@@ -131,6 +131,7 @@ def test_a_second_distillation_in_its_work_dir_is_refused(detection, tmp_path):
         (dict(epochs=0), '--epochs=0'),
         (dict(amp=True), '--amp needs a GPU'),
         (dict(images='x'), '--coco and --images'),
+        (dict(gpus=2, jobs=2), '--gpus 2 --jobs 2'),
         (dict(cfg_options={'optim_wraper.lr': 1}), 'optim_wraper'),
         (dict(cfg_options={'model.warmp': 1}), 'warmp'),
         (dict(work_dir='file/work'), '--work-dir file/work cannot be made'),
