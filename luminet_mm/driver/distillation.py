@@ -124,7 +124,7 @@ class Distillation:
         self.progress = Progress(self._to_come)
         self.trainings: Dict[str, Training] = {}
         self._processes: List[subprocess.Popen] = []
-        self._iterations: Dict[str, int] = {}
+        self._iterations: Dict[str, int] = {}  # of those that are not complete
 
     # ------------------------------------------------------------------ the steps
     def plan(self) -> None:
@@ -326,7 +326,7 @@ class Distillation:
                     f'the {training.title} failed: {error}\n'
                     'The same command goes on here.'
                 ) from None
-        del self.progress.lines[training.name]
+        del self.progress.lines[training.name], self._iterations[training.name]
         metric = ' '.join(f'{k} {v:.4g}' for k, v in list(training.metrics.items())[:1])
         self.progress.say(f'{training.title}: complete, {metric}')
 
@@ -342,11 +342,7 @@ class Distillation:
             return None
         passed = sum(time.time() - line.start for line, _ in running)
         left = sum((1 - line.done) * iterations for line, iterations in running)
-        waiting = [
-            name
-            for name, training in self.trainings.items()
-            if name not in self.progress.lines and not training.is_trained
-        ]
+        waiting = {*self._iterations} - {*self.progress.lines}
         left += sum(self._iterations[name] for name in waiting)
         return passed / done * left / min(self.jobs, len(running))
 

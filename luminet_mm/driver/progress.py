@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-PATIENCE = 30  # seconds of silence at most, where lines cannot be overwritten
-PAUSE = 10  # seconds between two lines of a training there
+PATIENCE = 30  # seconds between two lines of a training, where none is overwritten
 # What is shown of a line of mmengine's log: its place, losses, and metrics
 PLACE = re.compile(
     r'(Epoch|Iter)\((train|val|test)\)\s+(?:\[(\d+)\])?\[\s*(\d+)/(\d+)\]'
@@ -130,7 +129,7 @@ class Progress:
     def update(self, name: str) -> None:
         """A line has changed."""
         last = self._shown.get(name, 0)
-        if not self._live and time.time() - last >= PAUSE and name in self.lines:
+        if not self._live and time.time() - last >= PATIENCE and name in self.lines:
             self._shown[name] = time.time()
             self.say(f'{self.lines[name]}{self._whole()}')
 

@@ -46,7 +46,6 @@ def test_a_training_of_iterations():
 def test_it_is_never_silent(monkeypatch):
     """Where lines cannot be overwritten the last one comes again."""
     monkeypatch.setattr(progress, 'PATIENCE', 1)
-    monkeypatch.setattr(progress, 'PAUSE', 0)
     shown = Progress()
     shown.console = Console(file=io.StringIO(), force_terminal=False)
     with shown:
