@@ -332,18 +332,19 @@ class Distillation:
 
     def _to_come(self) -> Optional[float]:
         """Seconds until all is done, by what an iteration of the running ones takes."""
+        # copies, as other trainings end meanwhile
+        waiting, lines = dict(self._iterations), dict(self.progress.lines)
         running = [
-            (line, self._iterations[name])
-            for name, line in list(self.progress.lines.items())
-            if line.begun is not None and line.done < 1
+            (line, waiting.pop(name))
+            for name, line in lines.items()
+            if name in waiting and line.begun is not None and line.done < 1
         ]
         done = sum((line.done - line.begun) * each for line, each in running)
         if not done:
             return None
         passed = sum(time.time() - line.start for line, _ in running)
         left = sum((1 - line.done) * iterations for line, iterations in running)
-        waiting = {*self._iterations} - {*self.progress.lines}
-        left += sum(self._iterations[name] for name in waiting)
+        left += sum(each for name, each in waiting.items() if name not in lines)
         return passed / done * left / min(self.jobs, len(running))
 
 

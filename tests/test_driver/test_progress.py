@@ -6,7 +6,7 @@ import time
 import pytest
 from rich.console import Console
 
-from luminet_mm.driver import progress
+from luminet_mm.driver import Distillation, progress
 from luminet_mm.driver.progress import Line, Progress
 
 DATE = '11/26 19:33:06 - mmengine - INFO - '
@@ -64,3 +64,16 @@ def test_on_a_terminal_there_is_one_line():
             shown.update('student')
     text = shown.console.file.getvalue()
     assert 'epoch 3/10' in text and 'whole: 0:01:05 to go' in text
+
+
+def test_what_is_to_come_goes_by_what_runs(tmp_path):
+    distillation = Distillation('big.py', 'small.py', jobs=2, work_dir=str(tmp_path))
+    assert distillation._to_come() is None
+    distillation._iterations = dict(teacher=100, student=100, kd=200)
+    lines = distillation.progress.lines
+    for name in ('teacher', 'student'):
+        lines[name] = Line(name)
+        lines[name].start -= 50  # seconds, for 50 iterations after it was resumed
+        lines[name].begun, lines[name].done = 0.25, 0.75
+    # 25 + 25 + 200 iterations of a second, two at a time
+    assert distillation._to_come() == pytest.approx(125, abs=1)
