@@ -76,6 +76,14 @@ def test_activation_checkpointing_changes_nothing(make_run, tmp_path):
     assert_same(plain, checkpointed, rtol=1e-4, atol=1e-6)
 
 
+def size(thing):
+    """Bytes of a tensor; what an exporter's trace has left has no type to count."""
+    try:
+        return thing.nbytes if isinstance(thing, torch.Tensor) else 0
+    except RuntimeError:
+        return 0
+
+
 @pytest.mark.parametrize('make', [classifier, faster_rcnn])
 def test_nothing_grows_with_steps(make, tmp_path):
     ckpt = save_weights(make(), tmp_path / 'teacher.pth')
@@ -87,7 +95,7 @@ def test_nothing_grows_with_steps(make, tmp_path):
             batch = image_batch if make is classifier else detection_batch
             model.train_step(batch(seed=seed), optim)
         gc.collect()
-        return sum(t.nbytes for t in gc.get_objects() if isinstance(t, torch.Tensor))
+        return sum(map(size, gc.get_objects()))
 
     assert bytes_held(2) == bytes_held(6)
 

@@ -13,44 +13,17 @@ from ..export import FORMATS, export
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `luminet export`."""
-    parser.add_argument('config', help='config of the student or of its distillation')
-    parser.add_argument('checkpoint', help='checkpoint of the student')
-    parser.add_argument(
-        '--out', metavar='FILE', help="(default: the checkpoint's name, .onnx)"
-    )
-    parser.add_argument(
-        '--format',
-        metavar='FORMAT',
-        help=f"{', '.join(FORMATS)} (default: by FILE's suffix, else onnx)",
-    )
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs='+',
-        metavar='N',
-        help='height and width of images (default: as in testing)',
-    )
-    parser.add_argument(
-        '--batch-size',
-        type=int,
-        metavar='N',
-        help="images that a classifier's graph takes (default: any number)",
-    )
-    parser.add_argument(
-        '--without-ema',
-        action='store_true',
-        help='the weights that were trained where the run averaged them',
-    )
-    parser.add_argument(
-        '--force', action='store_true', help='overwrite files that exist'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings to override, e.g. model.test_cfg.score_thr=0.3',
-    )
+    parser.usage = 'luminet export CONFIG CHECKPOINT [OPTION ...]'
+    add = parser.add_argument
+    add('config', help='config of the student or of its distillation')
+    add('checkpoint', help='checkpoint of the student')
+    add('--out', metavar='FILE', help="(default: the checkpoint's name, .onnx)")
+    add('--format', metavar='FORMAT', help=f'{", ".join(FORMATS)} (default: by FILE)')
+    add('--shape', type=int, nargs='+', metavar='N', help='height and width of images')
+    add('--batch-size', type=int, metavar='N', help='(default: any, of classifiers)')
+    add('--without-ema', action='store_true', help='weights that EMA did not average')
+    add('--force', action='store_true', help='overwrite files that exist')
+    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
 
 
 def run(args: argparse.Namespace) -> None:
