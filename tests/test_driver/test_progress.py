@@ -1,7 +1,8 @@
 """What is shown of trainings that run."""
 
 import io
-import time
+import threading
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -43,15 +44,41 @@ def test_a_training_of_iterations():
     assert line.done == 0.25
 
 
+class Listener(io.StringIO):
+    """A file that tells when a word was written to it twice."""
+
+    def __init__(self, word):
+        super().__init__()
+        self.word, self.heard_twice = word, threading.Event()
+
+    def write(self, text):
+        super().write(text)
+        if self.getvalue().count(self.word) >= 2:
+            self.heard_twice.set()
+
+
 def test_it_is_never_silent(monkeypatch):
     """Where lines cannot be overwritten the last one comes again."""
-    monkeypatch.setattr(progress, 'PATIENCE', 1)
+    monkeypatch.setattr(progress, 'PATIENCE', 0)
     shown = Progress()
-    shown.console = Console(file=io.StringIO(), force_terminal=False)
+    listener = Listener('training starts')
+    shown.console = Console(file=listener, force_terminal=False)
     with shown:
         shown.lines['student'] = Line('student')
-        time.sleep(3.5)
-    assert shown.console.file.getvalue().count('training starts') >= 2
+        assert listener.heard_twice.wait(60)
+
+
+def test_lines_wait_for_each_other(monkeypatch):
+    """Of a training that logs many there is one each half minute."""
+    now = [1000.0]
+    monkeypatch.setattr(progress, 'time', SimpleNamespace(time=lambda: now[0]))
+    shown = Progress()
+    shown.console = Console(file=io.StringIO(), force_terminal=False)
+    shown.lines['student'] = Line('student')
+    for _ in range(61):
+        shown.update('student')
+        now[0] += 1
+    assert shown.console.file.getvalue().count('training starts') == 3
 
 
 def test_on_a_terminal_there_is_one_line():

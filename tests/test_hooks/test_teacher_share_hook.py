@@ -1,7 +1,6 @@
 """How much of a step is the teacher's."""
 
 import copy
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 from mmengine.logging import MessageHub
 from tiny import classifier, distiller, image_batch, save_weights
 
+from luminet_mm.distillers import stopwatch
 from luminet_mm.distillers.stopwatch import Stopwatch
 from luminet_mm.registry import HOOKS
 
@@ -20,11 +20,13 @@ def test_is_the_share_of_the_last_steps(monkeypatch, tmp_path):
     model = distiller(classifier(), classifier(), ckpt)
     model.init_weights()
     data = model.data_preprocessor(image_batch(), True)
-    model(**data, mode='loss')  # the first one is slow
-    teach, naps = model._teach, []
+    now, naps = [0.0], []
+    clock = SimpleNamespace(perf_counter=lambda: now[0])
+    monkeypatch.setattr(stopwatch, 'time', clock)
+    teach = model._teach
 
     def slow_teach(*args):
-        time.sleep(naps[-1])
+        now[0] += naps[-1]
         return teach(*args)
 
     monkeypatch.setattr(model, '_teach', slow_teach)
@@ -33,14 +35,15 @@ def test_is_the_share_of_the_last_steps(monkeypatch, tmp_path):
     hook = HOOKS.build(dict(HOOK, interval=2))
     hook.before_train(runner)
     shares = []
-    for nap in (0.0, 0.0, 0.6, 0.6, 0.0, 0.0):
+    for nap in (0, 0, 3, 3, 0, 0):
         naps.append(nap)
         hook.before_train_iter(runner, 0)
         model(**data, mode='loss')
+        now[0] += 1  # all that is not the teacher's
         hook.after_train_iter(runner, 0)
         shares.append(hub.get_scalar('train/teacher_share').current())
-    assert all(0 < share < 1 for share in shares)
-    assert shares[3] > max(shares[1], shares[5]) + 0.2  # two fast, slow, fast ones
+    # 3 of 4, of the last two steps together
+    assert shares == pytest.approx([0, 0, 3 / 5, 6 / 8, 3 / 5, 0])
 
 
 def test_lets_other_models_alone():
