@@ -68,7 +68,7 @@ def check_requirements():
 
 
 # the command `luminet` (-m is `python -m luminet_mm`) shows itself what is missing
-if osp.splitext(osp.basename(sys.argv[0]))[0] not in ('luminet', '-m'):
+if osp.splitext(osp.basename((sys.argv or [''])[0]))[0] not in ('luminet', '-m'):
     check_requirements()
 
 

@@ -179,6 +179,18 @@ def named_models(cfg: Config) -> Iterator[Tuple[str, ConfigDict]]:
             yield f'model.{role}[{i}]', model
 
 
+def innermost_dataset(dataset: dict) -> dict:
+    """The data set that reads files, inside of what wraps it.
+
+    Args:
+        dataset (dict): Config of a data loader's data set. Wrappers have what they wrap
+            under ``dataset``, or under ``datasets``, of which the first one counts.
+    """
+    while 'dataset' in dataset or 'datasets' in dataset:
+        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
+    return dataset
+
+
 def _name_zoo_ckpts(cfg: Config) -> None:
     """Set the checkpoints that a teacher's name of the model zoo stands for."""
     teachers = [model for key, model in named_models(cfg) if 'teacher' in key]

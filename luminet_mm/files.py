@@ -1,10 +1,13 @@
-"""Folders that are there whole or not at all."""
+"""Folders: what comes with the package, and new ones, whole or not at all."""
 
 import os
 import os.path as osp
 import tempfile
 from contextlib import contextmanager
 from typing import Iterator
+
+# Configs and tools, in a checkout and in an installed package
+MIM = osp.join(osp.dirname(osp.abspath(__file__)), '.mim')
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from luminet_mm.cfg_options import DictAction, load_run_cfg
 from luminet_mm.checkpoints import check_fits, use_safe_loading
 from luminet_mm.compat import setup_cpu_distributed
-from luminet_mm.config import load_whole_cfg
+from luminet_mm.config import innermost_dataset, load_whole_cfg
 from luminet_mm.run_checks import check_run
 
 
@@ -88,10 +88,7 @@ def use_tta(cfg: Config, args: argparse.Namespace) -> None:
             f'--tta needs tta_model and tta_pipeline, which {args.config} does not '
             'set; inherit them from the config that the model comes from'
         )
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    dataset.pipeline = cfg.tta_pipeline
+    innermost_dataset(cfg.test_dataloader.dataset).pipeline = cfg.tta_pipeline
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
 
 

@@ -10,10 +10,8 @@ import shlex
 import shutil
 from glob import glob
 
-from .. import __file__ as package
-from ..files import new_folder
+from ..files import MIM, new_folder
 
-MIM = osp.join(osp.dirname(osp.abspath(package)), '.mim')
 # Those whose files name only each other, mmdet's and mmpretrain's: how names begin
 FOLDERS = dict(image_folder='folder', coco_format='coco_format')
 

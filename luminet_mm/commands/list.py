@@ -9,7 +9,6 @@ configs    those that come with luminet_mm, also in an installation without a ch
 import argparse
 import fnmatch
 import inspect
-import logging
 import os.path as osp
 from glob import glob
 from importlib.util import find_spec
@@ -17,7 +16,6 @@ from typing import Dict, Iterator, List, Tuple
 
 import yaml
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from ..checks import nearest
@@ -25,6 +23,7 @@ from ..distillers.base_distiller import build_source
 from ..distillers.building import build_model
 from ..distillers.proof import is_proven
 from ..driver.methods import CONFIGS, FILES, NOT_ALONE, methods_of
+from ..driver.preflight import quiet
 from ..registry import MODELS
 
 ZOOS = ('mmdet', 'mmpretrain')
@@ -141,10 +140,10 @@ def _published(model: dict) -> str:
 
 def _verdict(name: str) -> str:
     """What is known of a zoo's model as a student or teacher."""
-    MMLogger.get_current_instance().setLevel(logging.ERROR)  # what models say of theirs
     init_default_scope(name.split('::')[0])
     try:
-        model, _ = build_model(dict(cfg_path=name), 'model')
+        with quiet():
+            model, _ = build_model(dict(cfg_path=name), 'model')
         source = build_source(None, model)
         source.check_model(model, 'model')
     except ValueError as error:

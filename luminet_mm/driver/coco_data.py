@@ -72,7 +72,7 @@ class CocoData(Data):
                 new['filter_cfg'] = filters
             else:
                 new['test_mode'] = True
-            replace_dataset(loader, inner, new)
+            replace_dataset(loader, new)
             if mode != 'train':
                 old = cfg.get(f'{mode}_evaluator') or {}
                 old = old[0] if isinstance(old, (list, tuple)) else old

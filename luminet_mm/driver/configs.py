@@ -12,7 +12,7 @@ from .data import Data
 from .methods import load_method, task_of
 
 # Of a run whose epochs are changed: what counts them, beside the loop and the schedule
-HOOKS_THAT_COUNT = dict(num_last_epochs=1, switch_epoch=1, stop_epoch=1)
+KEYS_OF_HOOKS = ('num_last_epochs', 'switch_epoch', 'stop_epoch')
 # Epochs on a data set of one's own, whose configs count those of COCO or ImageNet
 EPOCHS = dict(two_stage=24, dense=24, images=50, small_images=100)
 SHORT = 60  # epochs, below which a published warm-up is too short, see `_warmup`
@@ -213,7 +213,7 @@ def _set_epochs(cfg: Config, epochs: int) -> None:
         if part.get('by_epoch', True):
             _scale_schedule(part, ratio, epochs)
     for hook in cfg.get('custom_hooks') or ():
-        for key in HOOKS_THAT_COUNT:
+        for key in KEYS_OF_HOOKS:
             if isinstance(hook.get(key), int):
                 hook[key] = scaled(hook[key])
 
@@ -222,8 +222,8 @@ def _scale_schedule(part: dict, ratio: float, epochs: int) -> None:
     for key in ('begin', 'end', 'T_max'):
         if isinstance(part.get(key), (int, float)) and math.isfinite(part[key]):
             part[key] = round(part[key] * ratio)
-    if part.get('end') == part.get('begin', 0) and 'end' in part:
-        part['end'] = part['begin'] + 1 if 'begin' in part else 1
+    if 'end' in part:
+        part['end'] = max(part['end'], part.get('begin', 0) + 1)
     if 'milestones' in part:
         part['milestones'] = sorted({round(m * ratio) for m in part['milestones']})
     if 'step_size' in part:

@@ -8,6 +8,8 @@ from typing import Dict, Iterator, List, Sequence, Tuple
 from mmengine.config import Config, ConfigDict
 from PIL import Image
 
+from ..config import innermost_dataset
+
 SPLITS = ('train', 'val', 'test')
 # Images of a split that are decoded before training; of more, the headers are read
 NUM_DECODED = 1000
@@ -97,33 +99,20 @@ class Data(metaclass=ABCMeta):
 
 
 def datasets(cfg: Config) -> Iterator[Tuple[str, ConfigDict, ConfigDict]]:
-    """Mode, data loader and innermost data set of each loader of a run.
-
-    Of several that are joined, the first.
-    """
+    """Mode, data loader and innermost data set of each loader of a run."""
     for mode in SPLITS:
         loader = cfg.get(f'{mode}_dataloader')
-        if not loader:
-            continue
-        inner = loader.dataset
-        while 'dataset' in inner or 'datasets' in inner:
-            inner = inner['dataset'] if 'dataset' in inner else inner['datasets'][0]
-        yield mode, loader, inner
+        if loader:
+            yield mode, loader, innermost_dataset(loader.dataset)
 
 
-def replace_dataset(loader: ConfigDict, inner: ConfigDict, new: dict) -> None:
-    """Put a data set in the place of the innermost one, under what wraps it."""
-    holder, outer = None, loader.dataset
-    while outer is not inner:
-        if 'datasets' in outer:  # of a `ConcatDataset`, whose place the one takes
-            if holder is None:
-                loader.dataset = new
-            else:
-                holder.dataset = new
-            return
-        holder, outer = outer, outer.dataset
-    inner.clear()
-    inner.update(new)
+def replace_dataset(loader: ConfigDict, new: dict) -> None:
+    """Put a data set in the place of the innermost one, or of several that are joined;
+    what wraps it stays."""
+    holder = loader
+    while 'dataset' in holder.dataset:
+        holder = holder.dataset
+    holder.dataset = new
 
 
 def some(names: Sequence[str]) -> str:

@@ -25,9 +25,9 @@ from .preflight import (
     check_kinds,
     check_models,
     check_space,
-    classes_of,
     num_images,
     quiet,
+    zoo_classes,
 )
 from .progress import Line, Progress
 from .report import measure, paint, table_of_classes, write
@@ -163,9 +163,9 @@ class Distillation:
                 )
                 self._write(_file_name(method), cfg, folder, num_samples)
                 need = check_models(cfg, ckpt)
-            trained = [
-                name for name in self._order(methods) if name != 'teacher' or not ckpt
-            ]
+            trained = [] if ckpt else ['teacher']
+            trained += ['student'] if self.alone else []
+            trained += map(_file_name, methods)
             new = [n for n in trained if not osp.isdir(self._training(n).work_dir)]
             check_space(self.work_dir, need * len(new))
             self._keep(folder)
@@ -228,7 +228,7 @@ class Distillation:
     def _zoo_ckpt(self, data: Optional[Data]) -> Optional[str]:
         """The zoo's weights of a teacher, if they were trained on the same classes."""
         name = self.names['teacher']
-        if '::' not in name or data and tuple(classes_of(name)) != data.classes:
+        if '::' not in name or data and tuple(zoo_classes(name)) != data.classes:
             return None
         try:
             return load_cfg(name, 'teacher', pretrained=True).model_path
@@ -276,10 +276,6 @@ class Distillation:
             ) from None
         for name in names:
             shutil.copyfile(osp.join(folder, name), osp.join(self.work_dir, name))
-
-    def _order(self, methods: Sequence[str]) -> List[str]:
-        alone = ['student'] if self.alone else []
-        return ['teacher', *alone, *map(_file_name, methods)]
 
     def _training(self, name: str) -> Training:
         titles = dict(teacher='teacher', student='student alone')

@@ -64,7 +64,7 @@ class ImageFolder(Data):
                 data_prefix=self.folders[self.split_for(mode)],
                 pipeline=pipeline,
             )
-            replace_dataset(loader, inner, new)
+            replace_dataset(loader, new)
             if mode != 'train':
                 # of five classes all are among the first five
                 topk = (1, 5) if len(self.classes) > 5 else (1,)

@@ -6,9 +6,10 @@ from typing import Dict, List
 from mmengine.config import Config, ConfigDict
 
 from ..checks import nearest
+from ..config import innermost_dataset
+from ..files import MIM
 
-PACKAGE = osp.dirname(osp.dirname(osp.abspath(__file__)))
-CONFIGS = osp.join(PACKAGE, '.mim', 'configs')
+CONFIGS = osp.join(MIM, 'configs')
 # Task: file of all its methods
 FILES = dict(
     two_stage='detection_methods.py',
@@ -94,9 +95,7 @@ def join(methods: List[ConfigDict]) -> ConfigDict:
 def _image_size(cfg: Config) -> int:
     """Pixels along an edge of a training image; small where the pipeline has no size,
     as that of the CIFAR configs."""
-    dataset = cfg.train_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
+    dataset = innermost_dataset(cfg.train_dataloader.dataset)
     sizes = []
     for step in dataset.get('pipeline', ()):
         for key in ('scale', 'crop_size', 'size'):

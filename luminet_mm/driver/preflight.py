@@ -41,7 +41,7 @@ def check_kinds(cfgs: Dict[str, Config], names: Dict[str, str]) -> None:
         )
 
 
-def classes_of(name: str) -> Sequence[str]:
+def zoo_classes(name: str) -> Sequence[str]:
     """The classes that a zoo's weights were trained on."""
     cfg = load_cfg(name, 'teacher')
     _, _, inner = next(datasets(cfg))

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from datetime import timedelta
-from typing import Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 from rich.console import Console
 from rich.live import Live
@@ -88,11 +88,11 @@ class Progress:
     """Shows the lines of what runs, live on a terminal, else as they change.
 
     Args:
-        to_come (callable): Estimate of the seconds that what has not begun will take,
-            None where there is nothing to go by.
+        to_come (callable, optional): Estimates the seconds until all is done, None
+            where there is nothing to go by. Defaults to None, which shows none.
     """
 
-    def __init__(self, to_come=None) -> None:
+    def __init__(self, to_come: Optional[Callable[[], Optional[float]]] = None) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
         self.lines: Dict[str, Line] = {}
         self.start = time.time()
@@ -113,7 +113,7 @@ class Progress:
             self._thread.start()
         return self
 
-    def __exit__(self, *args) -> None:
+    def __exit__(self, *args: Any) -> None:
         self._stop.set()
         if self._live:
             self._live.stop()

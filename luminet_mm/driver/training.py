@@ -9,11 +9,11 @@ from typing import Callable, Dict, List, Optional, Tuple
 
 from mmengine.config import Config
 
+from ..files import MIM
 from ..logs import read_last_test
 from .configs import length
-from .methods import PACKAGE
 
-TOOLS = osp.join(PACKAGE, '.mim', 'tools')
+TOOLS = osp.join(MIM, 'tools')
 TAIL = 30  # lines of a failed process that are shown
 
 

@@ -43,18 +43,12 @@ class ClassifierGraph(nn.Module):
 
     def own(self, images: Tensor) -> Tuple[Tensor, ...]:
         """What the model itself says of images as a data loader gives them."""
-        images = images.flip(1) if self.bgr else images
-        data = self.model.data_preprocessor(dict(inputs=list(images)), False)
-        return (_logits(self.model(data['inputs'], mode='tensor')),)
+        return (_logits(self.model(self._prepare(images), mode='tensor')),)
 
     def activation(self, images: Tensor) -> Optional[str]:
         """What makes the model's scores of the logits: 'softmax', 'sigmoid', or None
         for another function."""
-        samples = self.model.predict(
-            self.model.data_preprocessor(
-                dict(inputs=list(images.flip(1) if self.bgr else images)), False
-            )['inputs']
-        )
+        samples = self.model.predict(self._prepare(images))
         scores = torch.stack([sample.pred_score for sample in samples])
         (logits,) = self.own(images)
         for name, made in (
@@ -64,6 +58,12 @@ class ClassifierGraph(nn.Module):
             if made.shape == scores.shape and torch.allclose(made, scores, atol=1e-5):
                 return name
         return None
+
+    def _prepare(self, images: Tensor) -> Tensor:
+        """A batch as mmpretrain's loops make it."""
+        images = images.flip(1) if self.bgr else images
+        data = self.model.data_preprocessor(dict(inputs=list(images)), False)
+        return data['inputs']
 
 
 class DetectorGraph(nn.Module):

@@ -58,7 +58,6 @@ def write(
             f'the weights have {size / 1e9:.1f} GB, and an ONNX file holds 2.1; take '
             '--format torchscript'
         )
-    axes = {}
     if graph.outputs == ('logits',):
         axes = dict(images={0: 'N'}, logits={0: 'N'}) if is_dynamic else {}
     else:
@@ -134,10 +133,7 @@ def load(path: str, score_thr: Optional[float] = None) -> Callable:
     )
 
     def run(images: Tensor) -> List[Tensor]:
-        return [torch.from_numpy(out) for out in session.run(None, _named(images))]
+        found = session.run(None, dict(images=images.numpy()))
+        return [torch.from_numpy(each) for each in found]
 
     return run
-
-
-def _named(images: Tensor) -> Dict[str, np.ndarray]:
-    return dict(images=images.numpy())

@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 
 from ..cfg_options import load_run_cfg
 from ..checkpoints import check_fits, classes_of, read_checkpoint
-from ..config import load_inline_cfg, load_model_cfg
+from ..config import innermost_dataset, load_inline_cfg, load_model_cfg
 from ..distillers.building import build_model
 
 EMA = 'ema_state_dict'  # where mmengine's EMAHook keeps what it did not average
@@ -49,10 +49,7 @@ class Student:
 
     def dataset(self, dataloader: str) -> dict:
         """Config of a data loader's data set, inside of what wraps it, or ``{}``."""
-        dataset = (self.cfg.get(dataloader) or {}).get('dataset') or {}
-        while isinstance(dataset.get('dataset'), dict):
-            dataset = dataset['dataset']
-        return dataset
+        return innermost_dataset((self.cfg.get(dataloader) or {}).get('dataset') or {})
 
     @property
     def pipeline(self) -> Optional[List[dict]]:

@@ -8,7 +8,7 @@ from luminet_mm.driver.coco_data import CocoData
 from luminet_mm.driver.configs import first_difference, plain_cfg
 from luminet_mm.driver.image_folder import ImageFolder
 from luminet_mm.driver.methods import load_method, methods_of, task_of
-from luminet_mm.driver.preflight import classes_of
+from luminet_mm.driver.preflight import zoo_classes
 
 FASTER = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 YOLOX = 'mmdet::yolox/yolox_s_8xb8-300e_coco.py'
@@ -135,6 +135,6 @@ def test_the_first_difference_is_named():
 
 
 def test_classes_of_a_zoos_weights():
-    assert len(classes_of(FASTER)) == len(classes_of(YOLOX)) == 80
-    assert len(classes_of(RESNET)) == 1000
-    assert len(classes_of('luminet_mm::cifar100/resnet20.py')) == 100
+    assert len(zoo_classes(FASTER)) == len(zoo_classes(YOLOX)) == 80
+    assert len(zoo_classes(RESNET)) == 1000
+    assert len(zoo_classes('luminet_mm::cifar100/resnet20.py')) == 100
