@@ -8,6 +8,7 @@ import subprocess
 import sys
 from unittest import mock
 
+import mmpretrain
 import pytest
 import torch
 from data_sets import write_coco, write_images
@@ -15,8 +16,8 @@ from mmdet import __file__ as mmdet_file
 from mmengine.config import Config
 from tiny import dense, faster_rcnn, save_weights
 
-from luminet_mm.commands import main as luminet
 from luminet_mm.driver import Distillation, distill
+from luminet_mm.driver.training import Training
 from luminet_mm.logs import read_scalars
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
@@ -188,6 +189,13 @@ def test_from_images_to_a_table(distilled):
     assert 'loss_kd' in first_losses(work_dir / 'kd')
 
 
+def test_upstreams_tool_trains_a_classifier_as_well(distilled, tmp_path):
+    work_dir, _, _ = distilled
+    path = osp.join(osp.dirname(mmpretrain.__file__), '.mim', 'tools', 'train.py')
+    run_tool(path, str(work_dir / 'kd.py'), '--work-dir', str(tmp_path))
+    assert first_losses(tmp_path) == pytest.approx(first_losses(work_dir / 'kd'))
+
+
 def test_what_is_complete_is_not_done_again(distilled):
     work_dir, _, arguments = distilled
     options = dict(
@@ -232,7 +240,19 @@ def test_a_failure_ends_all_with_its_last_words(distilled, tmp_path):
         planned._complete(training)
 
 
-def test_help_fits_a_screen(capsys):
-    with pytest.raises(SystemExit):
-        luminet(['distill', '--help'])
-    assert len(capsys.readouterr().out.splitlines()) <= 40
+def test_several_gpus_are_torchruns(tmp_path):
+    cfg = Config(dict(train_cfg=dict(max_epochs=3)))
+    cfg.dump(str(tmp_path / 'kd.py'))
+    training = Training('kd', 'student, kd', str(tmp_path), 'student', gpus=2)
+    (_, train), (_, test) = training.commands()
+    scripts = osp.join(ROOT, 'tools')
+    for command, name in ((train, 'dist_train.sh'), (test, 'dist_test.sh')):
+        assert osp.realpath(command[1]) == osp.join(scripts, name)
+    assert train[2:] == [
+        training.config,
+        '2',
+        '--work-dir',
+        training.work_dir,
+        '--resume',
+    ]
+    assert test[2:5] == [str(tmp_path / 'student.py'), training.checkpoint, '2']
