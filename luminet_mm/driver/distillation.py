@@ -20,6 +20,7 @@ from .coco_data import CocoData
 from .configs import batches, distilled_cfg, first_difference, length, plain_cfg
 from .data import Data
 from .image_folder import ImageFolder
+from .lock import locked
 from .methods import DEFAULT, task_of
 from .preflight import (
     check_kinds,
@@ -124,6 +125,7 @@ class Distillation:
         self.progress = Progress(self._to_come)
         self.trainings: Dict[str, Training] = {}
         self._processes: List[subprocess.Popen] = []
+        self._lock: Sequence[int] = ()
         self._iterations: Dict[str, int] = {}  # of those that are not complete
 
     # ------------------------------------------------------------------ the steps
@@ -181,10 +183,14 @@ class Distillation:
 
         Returns:
             list[dict]: See :func:`measure`, one for each training.
+
+        Raises:
+            ValueError: If another distillation runs in the work dir, and with its last
+                words where a training fails.
         """
         first = [t for name, t in self.trainings.items() if name in self.names]
         second = [t for name, t in self.trainings.items() if name not in self.names]
-        with self.progress:
+        with locked(self.work_dir) as self._lock, self.progress:
             for stage in (first, second):
                 self._complete_all(stage)
         rows = [measure(training) for training in self.trainings.values()]
@@ -316,7 +322,7 @@ class Distillation:
         for what, command in training.commands():
             line.begin(what)
             try:
-                training.run(command, read, self._processes.append, env)
+                training.run(command, read, self._processes.append, env, self._lock)
             except ValueError as error:
                 raise ValueError(
                     f'the {training.title} failed: {error}\n'

@@ -5,7 +5,7 @@ import os.path as osp
 import subprocess
 import sys
 from collections import deque
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
@@ -89,6 +89,7 @@ class Training:
         read: Callable[[str], None],
         started: Callable[[subprocess.Popen], None],
         env: Optional[Dict[str, str]] = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         """Run a command; all its output goes to ``output.log`` in the work dir.
 
@@ -97,6 +98,8 @@ class Training:
             read (callable): Is given each line of the output.
             started (callable): Is given the process.
             env (dict, optional): Its environment. Defaults to None, this process's.
+            pass_fds (Sequence[int]): File descriptors that stay open in it, see
+                :func:`locked`. Defaults to none.
 
         Raises:
             ValueError: If it fails, with its last words.
@@ -111,6 +114,7 @@ class Training:
             text=True,
             errors='replace',
             env=env,
+            pass_fds=pass_fds,
         ) as process:
             started(process)
             for line in process.stdout:
