@@ -38,6 +38,17 @@ def free_port():
         return str(free.getsockname()[1])
 
 
+def distributed_env(rank, port, world_size=2):
+    """What a launcher tells a process of several on this machine."""
+    return dict(
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=port,
+        WORLD_SIZE=str(world_size),
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+    )
+
+
 def tool(name, *arguments, cwd=None, **env):
     """Run a tool to its end and return what it printed."""
     interpreter = [] if name.endswith('.sh') else [sys.executable]

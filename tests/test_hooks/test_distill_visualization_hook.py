@@ -1,6 +1,7 @@
 """Pictures during a training, which must not notice them."""
 
 import glob
+import os
 import random
 import re
 
@@ -8,11 +9,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from test_tools import dump, tool, weights
+from test_tools import distributed_env, dump, free_port, weights
 from tiny import (
     classification_run,
     classifier,
@@ -26,6 +28,7 @@ from tiny import (
     save_weights,
 )
 
+from luminet_mm.compat import setup_cpu_distributed
 from luminet_mm.distillers import LogitDistiller
 from luminet_mm.hooks import distill_visualization_hook
 
@@ -211,12 +214,22 @@ def test_follows_an_iteration_based_loop(interval, steps, drawn, tmp_path):
         assert {0, 1, 2, 3} == set(labels.tolist())  # the same images, and background
 
 
+def train_process(rank, port, configs):
+    os.environ.update(distributed_env(rank, port))
+    cfgs = [Config.fromfile(config) for config in configs]
+    setup_cpu_distributed(cfgs[0])
+    for cfg in cfgs:
+        cfg.model_wrapper_cfg = cfgs[0].model_wrapper_cfg
+        Runner.from_cfg(cfg).train()
+    os._exit(0)  # see tests/test_losses/test_sync_stats.py
+
+
 def test_one_process_of_two_draws(tmp_path):
     """And none waits for ever, even if drawing fails there: ATSS's loss takes its mean
     over all processes."""
     ckpt = save_weights(dense('atss'), tmp_path / 'teacher.pth', seed=5)
     model = distilled(dense('atss'), dense('atss'), ckpt)
-    trained = {}
+    configs = []
     full = dict(type='LocalVisBackend', img_save_dir=__file__)  # where no folder can be
     for name, overrides in (
         ('with', dict(custom_hooks=[HOOK])),
@@ -225,12 +238,16 @@ def test_one_process_of_two_draws(tmp_path):
     ):
         cfg = detection_run(model, tmp_path, tmp_path / name, **overrides)
         cfg['optim_wrapper'].update(type='OptimWrapper')
+        cfg['train_cfg'].update(max_epochs=1)
         cfg.get('visualizer', {}).update(type='Visualizer', name=name)
-        config = dump(cfg, tmp_path / f'{name}.py')
-        log = tool(
-            'dist_train.sh', config, 2, '--cfg-options', 'train_cfg.max_epochs=1'
-        )
-        assert log.count('DistillVisualizationHook is off') == (name == 'failing')
+        cfg.update(launcher='pytorch')
+        configs.append(dump(cfg, tmp_path / f'{name}.py'))
+    mp.spawn(train_process, (free_port(), configs), nprocs=2)
+    trained = {}
+    for name in ('with', 'failing', 'without'):
+        (log,) = tmp_path.glob(f'{name}/*/*.log')
+        off = log.read_text().count('DistillVisualizationHook is off')
+        assert off == (name == 'failing')
         trained[name] = weights(tmp_path / name)
     for name, value in trained.pop('without').items():
         assert all(torch.equal(other[name], value) for other in trained.values())

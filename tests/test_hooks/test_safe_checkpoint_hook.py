@@ -15,7 +15,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import METRICS, OPTIM_WRAPPERS
 from mmengine.runner import Runner
 from test_checkpoints import assert_equal
-from test_tools import free_port
+from test_tools import distributed_env, free_port
 from tiny import (
     classification_run,
     classifier,
@@ -189,8 +189,7 @@ def test_loss_scaler_may_skip_some_steps(tmp_path, monkeypatch):
 
 
 def train_process(rank, tmp_path, port):
-    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=port, WORLD_SIZE='2')
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
+    os.environ.update(distributed_env(rank, port))
     spoil = dict(what='loss', iterations=[2], rank=1)
     cfg = Config(run_cfg(tmp_path, spoil=spoil, batch_size=2, launcher='pytorch'))
     setup_cpu_distributed(cfg)
