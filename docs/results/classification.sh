@@ -92,6 +92,10 @@ for method in $METHODS; do
     printf '%s\n' "_base_ = '$PWD/$CONFIGS/pairs/$PAIR.py'" \
         "model = {{_base_.$method}}" >"$WORK/configs/$method.py"
 done
+# LumiNet beside the feature method that gains most
+printf '%s\n' "_base_ = '$PWD/$CONFIGS/pairs/$PAIR.py'" \
+    "losses = dict(_base_.luminet.distill_losses, **_base_.rkd.distill_losses)" \
+    "model = dict(_base_.luminet, distill_losses=losses)" >"$WORK/configs/luminet_rkd.py"
 for seed in $SEEDS; do
     for method in ${METHODS/crd/}; do
         queue distil "$seed" $method $method
@@ -117,9 +121,9 @@ knob batch32 train_dataloader.batch_size=32
 knob batch256 train_dataloader.batch_size=256
 knob ce1 $CE=1
 knob ce0.1 $CE=0.1
-# The knob that matters most, with every seed and for DKD, which has it too
+# The knob that matters most, with every seed, beside RKD, and for DKD, which has it too
 for seed in $SEEDS; do
-    for method in luminet dkd; do
+    for method in luminet luminet_rkd dkd; do
         queue distil "$seed" ${method}_warmup_quarter $method \
             model.warmup=$((EPOCHS < 4 ? 1 : EPOCHS / 4))
     done
@@ -153,7 +157,7 @@ if [ -n "${ONLY:-}" ]; then
     exit
 fi
 compare --baseline $STUDENT --curve "$WORK/curve.svg" \
-    --names $TEACHER $STUDENT kd ls dkd luminet {dkd,luminet}_warmup_quarter \
+    --names $TEACHER $STUDENT kd ls dkd luminet {dkd,luminet,luminet_rkd}_warmup_quarter \
     fitnet at rkd crd ofd reviewkd fcfd
 # shellcheck disable=SC2046
 compare --baseline $STUDENT --names $(cd "$WORK/seed${SEEDS%% *}" && printf '%s\n' luminet*)
