@@ -7,11 +7,17 @@ functions: ``add_arguments(parser)`` and ``run(args)``. It is imported when call
 import argparse
 import os
 import sys
+import warnings
 from functools import partial
 from importlib import import_module
 from typing import List, Optional
 
 from .. import check_requirements
+
+# What libraries tell those who develop with them stays off the console of a command,
+# unless it is asked for by `python -W`
+if not sys.warnoptions:
+    warnings.simplefilter('ignore', FutureWarning)
 
 # Verb: what it does, as `luminet --help` shows it.
 VERBS = dict(
