@@ -154,7 +154,6 @@ class LogitDistiller(BaseDistiller):
     def _loss_alone(self, inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
         """The student's own losses, when distillation is over."""
         losses, _ = self._observed_loss(self.student, inputs, data_samples)
-        self._is_first = False
         for name, loss in self.distill_losses.items():
             connectors = [each for each in loss.parameters() if each.requires_grad]
             if connectors:  # DistributedDataParallel waits for their gradients

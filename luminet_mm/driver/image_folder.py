@@ -74,7 +74,7 @@ class ImageFolder(Data):
             pixels.to_rgb = not pixels.get('to_rgb', False)
 
     def _val(self) -> str:
-        return 'val' if osp.isdir(osp.join(self.root, 'val')) else 'valid'
+        return 'valid' if osp.isdir(osp.join(self.root, 'valid')) else 'val'
 
     def _read_split(self, folder: str) -> Split:
         images, counts = [], {}

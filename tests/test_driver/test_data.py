@@ -135,7 +135,7 @@ def test_images_are_counted(tmp_path):
 @pytest.mark.parametrize(
     'remove, message',
     [
-        ('val', 'no folder valid/; expected are train/ and val/'),
+        ('val', 'no folder val/; expected are train/ and val/'),
         ('val/pear', "differ in the classes 'pear'"),
         ('val/pear/*', "val/ has no image of 'pear'"),
         ('*/pear', 'has 1 folders of classes; a classifier needs two'),
