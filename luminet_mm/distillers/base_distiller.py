@@ -21,6 +21,7 @@ from .distill_losses import (
     compared,
     compares_features,
     labels_for,
+    weights_for,
 )
 from .pixels import describe_pixels
 from .sources import FeatureSource, Rows, Source, refusal
@@ -231,11 +232,10 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
                 continue
             prediction = compared(distill_loss)
             preds_S, preds_T = getattr(rows, prediction), getattr(taught, prediction)
-            labels = labels_for(name, distill_loss, rows.labels_of(prediction))
+            given = labels_for(name, distill_loss, rows.labels_of(prediction))
+            given.update(weights_for(name, distill_loss, rows.weights_of(prediction)))
             try:
-                losses[name] = factor * distill_loss(
-                    preds_S, preds_T.detach(), **labels
-                )
+                losses[name] = factor * distill_loss(preds_S, preds_T.detach(), **given)
             except INCOMPARABLE as error:
                 if not self._is_first:
                     raise

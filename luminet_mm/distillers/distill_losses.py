@@ -148,6 +148,31 @@ def labels_for(name: str, loss: nn.Module, labels: Optional[Tensor]) -> dict:
     return dict(gt_labels=labels)
 
 
+def weights_for(name: str, loss: nn.Module, weights: Optional[Tensor]) -> dict:
+    """The weights of the rows as keyword arguments.
+
+    Args:
+        name (str): The loss's name.
+        loss (nn.Module): The loss.
+        weights (Tensor, optional): Weight of each row, shape (N,); None where all count
+            the same.
+
+    Raises:
+        ValueError: If the loss does not say that it takes them so.
+    """
+    if weights is None:
+        return {}
+    if not getattr(loss, 'weighs_rows', False):
+        raise ValueError(
+            f'model.distill_losses.{name}: {type(loss).__name__} cannot be told that '
+            'rows count differently, as boxes of a dense head do; take a loss of '
+            'luminet_mm'
+        )
+    if getattr(loss, 'reduction', 'mean') != 'mean':
+        return dict(weight=weights)
+    return dict(weight=weights, avg_factor=weights.sum().clamp(min=1))
+
+
 def _check_call(key: str, loss: nn.Module, of_maps: bool = False) -> None:
     """Check that a loss can be called with two matrices of rows, or two maps."""
     needed = [

@@ -9,12 +9,16 @@ from .logit_loss import LogitLoss
 
 @MODELS.register_module()
 class BoxLoss(LogitLoss):
-    """The boxes of a two-stage teacher, as targets beside the ground truth's.
+    """The boxes of a teacher, as targets beside the ground truth's.
 
-    L1 distance of the regressions that student and teacher make of a RoI for the class
-    of its label; none for background. 'mean' is over all RoIs, background too, as
-    mmdet averages the loss of the ground truth: with a weight of 1 the teacher's boxes
-    are worth as much. Logits cannot say where an object ends, this can.
+    L1 distance of what student and teacher regress. Logits cannot say where an object
+    ends, this can.
+
+    - Two-stage detectors: the deltas of each RoI for the class of its label; none for
+      background. 'mean' is over all RoIs, background too, as mmdet averages the loss of
+      the ground truth: with a weight of 1 the teacher's boxes are worth as much.
+    - Dense detectors: the four sides of the box of each chosen prior, in sizes of the
+      prior. 'mean' is over how sure the teacher is of each, see :class:`DenseSource`.
 
     Args:
         loss_weight (float): Factor of the whole loss. Defaults to 1.0.

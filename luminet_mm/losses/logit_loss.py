@@ -28,9 +28,11 @@ class LogitLoss(nn.Module, metaclass=ABCMeta):
 
     Attributes:
         compares (str): What it compares, an attribute of a distiller's rows.
+        weighs_rows (bool): That ``weight`` is one for each row, as distillers give it.
     """
 
     compares = 'logits'
+    weighs_rows = True
 
     def __init__(self, loss_weight: float = 1.0, reduction: str = 'mean') -> None:
         super().__init__()

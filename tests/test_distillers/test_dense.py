@@ -15,11 +15,12 @@ SOFTMAX = dict(loss_cls=dict(_delete_=True, type='CrossEntropyLoss'))
 def make(tmp_path):
     """Builds a distiller whose teacher is of other weights, or of the student's."""
 
-    def build(student, teacher=None, same=False, **source):
+    def build(student, teacher=None, same=False, losses=None, **source):
         teacher = teacher or student
         ckpt = save_weights(teacher, tmp_path / 'teacher.pth', seed=1)
         source = dict(type='DenseSource', num_rows=50, **source)
-        model = distiller(student, teacher, ckpt, source=source)
+        kwargs = dict(distill_losses=losses) if losses else {}
+        model = distiller(student, teacher, ckpt, source=source, **kwargs)
         if same:
             model.load_state_dict(torch.load(ckpt)['state_dict'])
         else:
@@ -73,6 +74,84 @@ def test_own_weights_give_exactly_zero(name, rows, make):
     losses = model.loss(**data)
     assert losses['loss_luminet'] > 1e-6
     assert losses['loss_kd'] > 1e-9
+
+
+WHOLE = dict(
+    loss_box=dict(type='luminet_mm.BoxLoss'),
+    loss_luminet=dict(type='luminet_mm.LuminetLoss'),
+)
+SIDES = dict(
+    loss_sides=dict(type='luminet_mm.LuminetLoss', compares='sides'),
+    loss_kl=dict(type='luminet_mm.KDLoss', compares='sides', tau=2.0),
+)
+QUALITY = dict(loss_quality=dict(type='luminet_mm.KDLoss', compares='objectness'))
+
+
+@pytest.mark.parametrize(
+    ('name', 'losses'),
+    [
+        ('retinanet', WHOLE),
+        ('fcos', dict(WHOLE, **QUALITY)),
+        ('gfl', dict(WHOLE, **SIDES)),
+    ],
+)
+@pytest.mark.parametrize('rows', ['confident', 'all'])
+def test_own_boxes_give_exactly_zero(name, losses, rows, make):
+    model = make(dense(name), same=True, losses=losses, rows=rows)
+    data = model.data_preprocessor(detection_batch(), True)
+    for value in [model.loss(**data)[name] for name in losses]:
+        assert value == 0
+    with torch.no_grad():
+        model.student.backbone.conv1.weight.mul_(1.5)
+    told = model.loss(**data)
+    for loss in losses:
+        assert told[loss] > 1e-9
+        model.zero_grad()
+        told[loss].backward(retain_graph=True)
+        assert model.student.backbone.conv1.weight.grad.abs().sum() > 0
+
+
+def test_boxes_count_as_the_teacher_is_sure(make):
+    """The mean over rows weighed by the teacher's likeliest class, by a loop."""
+    model = make(dense('gfl'), losses=dict(WHOLE, **SIDES))
+    data, rows, _, _ = observe(model)
+    with torch.no_grad():
+        taught = model._teach(data['inputs'], data['data_samples'], rows)
+    losses = model._distill(rows, taught)
+    weights = taught.logits[:, :3].sigmoid().amax(dim=1).double()
+    assert torch.allclose(rows.weights.double(), weights)
+    boxes = kl = 0
+    for row, weight in enumerate(weights):
+        pair = [each.deltas[row].double() for each in (rows, taught)]
+        boxes += weight * (pair[0] - pair[1]).abs().sum()
+        for side in range(4):
+            student, teacher = (
+                (each.sides[4 * row + side].double() / 2).log_softmax(dim=0)
+                for each in (rows, taught)
+            )
+            kl += 4 * weight * (teacher.exp() * (teacher - student)).sum()
+    total = weights.sum().clamp(min=1)
+    assert losses['loss_box'].item() == pytest.approx((boxes / total).item())
+    total = (4 * weights.sum()).clamp(min=1)
+    assert losses['loss_kl'].item() == pytest.approx((kl / total).item(), rel=1e-5)
+
+
+def test_a_loss_that_cannot_weigh_is_refused(make):
+    model = make(
+        dense('atss'),
+        losses=dict(loss_l1=dict(type='mmdet.L1Loss', compares='deltas')),
+    )
+    data = model.data_preprocessor(detection_batch(), True)
+    with pytest.raises(ValueError, match='loss_l1: L1Loss cannot be told that rows'):
+        model.loss(**data)
+
+
+def test_boxes_of_another_coder(make):
+    """ATSS regresses deltas of an anchor, GFL distributions, FCOS distances."""
+    for teacher in ('gfl', 'fcos'):
+        model = make(dense('atss'), dense(teacher), losses=WHOLE)
+        data = model.data_preprocessor(detection_batch(), True)
+        assert 0 < model.loss(**data)['loss_box'] < 100
 
 
 @pytest.mark.parametrize('name', FAMILIES)

@@ -8,6 +8,7 @@ import mmdet.models
 import mmpretrain.models
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData, PixelData
 from tiny import (
@@ -271,7 +272,14 @@ DENSE = {
     'yolox': lambda: csp('yolox/yolox_tiny_8xb8-300e_coco'),
     'rtmdet': lambda: csp('rtmdet/rtmdet_tiny_8xb32-300e_coco', deepen_factor=0.167),
     'ssd': ssd,
+    'ddod': lambda: zoo('ddod/ddod_r50_fpn_1x_coco'),
+    'yolact': lambda: zoo('yolact/yolact_r50_1xb8-55e_coco'),
+    'rtmdet_ins': lambda: csp(
+        'rtmdet/rtmdet-ins_tiny_8xb32-300e_coco', deepen_factor=0.167
+    ),
 }
+SIZES = dict.fromkeys(('ssd', 'ddod'), ((320, 320), (320, 320)))  # their least
+WITH_MASKS = ('condinst', 'yolact', 'rtmdet_ins')
 WITHOUT_CLASSES = {
     'vfnet',
     'autoassign',
@@ -284,14 +292,87 @@ WITHOUT_CLASSES = {
 
 @pytest.mark.parametrize('name', DENSE)
 def test_maps_of_the_loss(name):
-    sizes = [(320, 320)] * 2 if name == 'ssd' else SQUARE
-    masks = name == 'condinst'
+    sizes, masks = SIZES.get(name, SQUARE), name in WITH_MASKS
     rows, taught = own_rows(
         trained(DENSE[name]()), DenseSource(), detection_batch(sizes, masks=masks)
     )
     assert rows.logits.requires_grad
     assert torch.equal(rows.logits, taught.logits)
     assert (rows.labels is None) == (name in WITHOUT_CLASSES)
+
+
+OWN_BOXES = {'foveabox', 'reppoints'}
+WITH_QUALITY = {
+    'fcos',
+    'atss',
+    'ddod',
+    'paa',
+    'autoassign',
+    'nas_fcos',
+    'condinst',
+    'yolox',
+}
+
+
+@pytest.mark.parametrize('name', sorted({*DENSE} - OWN_BOXES))
+def test_boxes_are_those_of_testing(name):
+    """The sides give the corners that upstream finds before its NMS."""
+    batch = detection_batch(SIZES.get(name, SQUARE), masks=name in WITH_MASKS)
+    compared = ['logits', 'deltas']
+    compared += ['sides'] if name == 'gfl' else []
+    compared += ['objectness'] if name in WITH_QUALITY else []
+    model = trained(DENSE[name]())
+    if name == 'yolox':  # else its first boxes are beyond float32
+        for conv in model.bbox_head.multi_level_conv_reg:
+            torch.nn.init.zeros_(conv.weight)
+            torch.nn.init.normal_(conv.bias)
+    rows, taught = own_rows(model, DenseSource(num_rows=20), batch, compared)
+    for prediction in compared:
+        made = getattr(rows, prediction)
+        assert torch.equal(made, getattr(taught, prediction)), prediction
+        assert made.requires_grad and made.isfinite().all()
+    assert rows.deltas.shape == (40, 4)
+    assert ((rows.weights >= 0) & (rows.weights <= 1)).all()
+
+    if name in ('ssd', 'yolact'):  # which test in ways of their own
+        return
+    head = model.eval().bbox_head
+    head.with_score_voting = False  # PAA's moves boxes
+    inputs = model.data_preprocessor(copy.deepcopy(batch))['inputs']
+    meta = dict(img_shape=(10**6, 10**6), scale_factor=(1, 1), ori_shape=(96, 96))
+    nms = dict(type='nms', iou_threshold=1.0)  # which leaves all
+    cfg = dict(score_thr=-1.0, nms_pre=10**6, max_per_img=10**6, nms=nms)
+    cfg = Config(dict(mask_thr_binary=0.5, **cfg))
+    found = head.predict_by_feat(
+        *head(model.extract_feat(inputs)),
+        batch_img_metas=[meta] * 2,
+        cfg=cfg,
+        rescale=False,
+    )
+    boxes = torch.cat([each.bboxes for each in found]).clamp(min=0)
+    start, size = priors_by_counting(rows, head)
+    made = torch.cat(
+        [start - rows.deltas[:, :2] * size, start + rows.deltas[:, 2:] * size], dim=1
+    ).clamp(min=0)  # where the image begins, most of upstream's end
+    nearest = torch.cdist(made, boxes, p=float('inf')).amin(dim=1)
+    assert (nearest <= 1e-3 * (1 + boxes.abs().max())).all()
+
+
+def priors_by_counting(rows, head):
+    """Centre and size of each row's prior, each of shape (N, 2)."""
+    sizes = [level.shape[2:] for level in rows.maps]
+    levels = head.prior_generator.grid_priors(sizes, device='cpu')
+    found, first = [], 0
+    for priors, stride in zip(levels, head.prior_generator.strides):
+        mask = rows.chosen[:, first : first + len(priors)]
+        first += len(priors)
+        for image in mask:
+            for prior in priors[image]:
+                if len(prior) == 2:
+                    found.append((prior, torch.tensor(stride) * 8))
+                else:
+                    found.append(((prior[:2] + prior[2:]) / 2, prior[2:] - prior[:2]))
+    return map(torch.stack, zip(*found))
 
 
 def test_labels_are_their_own_priors():
@@ -615,6 +696,36 @@ def test_predictions_refused_by_name(name, compared, message):
     source.compared |= {compared}
     with pytest.raises(ValueError, match=rf'model.teacher\..*{message}'):
         source.check_model(model, 'model.teacher')
+
+
+@pytest.mark.parametrize(
+    ('name', 'compared', 'message'),
+    [
+        ('foveabox', 'deltas', 'FoveaHead, which regresses boxes in a way of its own'),
+        ('reppoints', 'deltas', 'RepPointsHead, which regresses boxes in a way of its'),
+        ('atss', 'sides', "ATSSHead, which predicts no distrib.*compares 'sides' from"),
+        (
+            'gfl',
+            'objectness',
+            'GFLHead, which has none of conv_centerness, .*, so noth',
+        ),
+    ],
+)
+def test_dense_predictions_refused_by_name(name, compared, message):
+    with pytest.raises(ValueError, match=rf'model.student\..*{message}'):
+        own_rows(
+            trained(DENSE[name]()), DenseSource(), detection_batch(SQUARE), [compared]
+        )
+
+
+def test_distributions_of_other_bins():
+    source = DenseSource()
+    source.compared |= {'sides'}
+    models = (build(dense('gfl')), build(dense('gfl', bbox_head=dict(reg_max=8))))
+    with pytest.raises(
+        ValueError, match='distributions up to 16 .* and the teacher up'
+    ):
+        source.check(*models, 'model.teacher')
 
 
 class Multimodal(BaseModel):

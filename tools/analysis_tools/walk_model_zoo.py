@@ -64,11 +64,13 @@ ZOOS = ('mmdet', 'mmpretrain')
 class Difference(nn.Module):
     """The largest difference of two predictions, which no rounding hides."""
 
+    weighs_rows = True
+
     def __init__(self, logits: bool = True) -> None:
         super().__init__()
         self.logits = logits
 
-    def forward(self, preds_S: Tensor, preds_T: Tensor) -> Tensor:
+    def forward(self, preds_S: Tensor, preds_T: Tensor, **weights: Any) -> Tensor:
         if not preds_S.numel():
             raise RuntimeError('nothing was compared: there are no rows')
         difference = (preds_S - preds_T).abs().max()
@@ -673,6 +675,8 @@ class Proof:
                 type=Difference, logits=False, compares='deltas'
             ),
             loss_box=dict(type='luminet_mm.BoxLoss'),
+            loss_difference_sides=dict(type=Difference, compares='sides'),
+            loss_sides=dict(type='luminet_mm.LuminetLoss', compares='sides'),
             loss_difference_objectness=dict(type=Difference, compares='objectness'),
             loss_objectness=dict(type='luminet_mm.KDLoss', compares='objectness'),
         )
@@ -746,8 +750,13 @@ def _about(name: str, error: str) -> bool:
     """Whether an error refuses what a loss compares."""
     if f'distill_losses.{name}:' in error:
         return True
-    words = dict(deltas='loss of boxes', box='loss of boxes', objectness='objectness')
-    return words.get(name.rsplit('_', 1)[-1], ' ') in error and 'remove' in error
+    words = dict(
+        deltas=('loss of boxes', "compares 'deltas'"),
+        box=('loss of boxes', "compares 'deltas'"),
+        sides=("compares 'sides'",),
+        objectness=('objectness',),
+    ).get(name.rsplit('_', 1)[-1], ())
+    return 'remove' in error and any(each in error for each in words)
 
 
 def _gradients(model: nn.Module, losses: Dict[str, Tensor]) -> Dict[str, str]:

@@ -36,6 +36,11 @@ class Rows:
         """Labels of the rows of one of the source's predictions."""
         return self.labels
 
+    def weights_of(self, prediction: str) -> Optional[Tensor]:
+        """Weight of each row of one of the source's predictions, shape (N,), from 0 to
+        1; None where all count the same."""
+        return None
+
 
 class Source(metaclass=ABCMeta):
     """Where a family of models makes its logits.

@@ -1,7 +1,7 @@
 import inspect
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Iterator, List, Optional, Tuple
+from typing import Any, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.model import BaseModel
@@ -10,8 +10,17 @@ from torch import Tensor, nn
 from ...checks import check_number
 from ...compat import is_instance
 from ...registry import SOURCES
-from .base import Rows, Source, check_matrix, class_names, only_call
+from .base import (
+    Rows,
+    Source,
+    add_background,
+    check_matrix,
+    class_names,
+    only_call,
+)
+from .dense_boxes import box_maps, deltas, has_sides, problem_of_boxes, sides
 from .priors import (
+    at_chosen,
     check_heads,
     check_maps,
     confidence,
@@ -19,12 +28,20 @@ from .priors import (
     highest,
     logit_maps,
     num_priors,
+    probability,
+    problem_of_quality,
     quality_maps,
     shapes,
     take,
 )
 
 CHOICES = ('confident', 'assigned', 'all')
+MADE = dict(
+    logits='class logits',
+    deltas='boxes',
+    sides='distributions of sides',
+    objectness='objectness',
+)
 
 
 @dataclass
@@ -32,17 +49,63 @@ class DenseRows(Rows):
     """Rows that are chosen among the P priors (anchors or points) of each image.
 
     Attributes:
-        maps (list[Tensor]): The student's classification maps by level, as logits,
-            shape (B, A * C, H, W) with A priors at each location.
+        deltas (Tensor, optional): The sides of the box of each row, see :func:`deltas`,
+            shape (N, 4).
+        sides (Tensor, optional): Logits of the distribution of each side of each row's
+            box, rows of their own without labels, see :func:`sides`, shape (4 N, bins).
+        objectness (Tensor, optional): Logits of what multiplies the scores of a row in
+            testing (centreness, objectness, IoU) and of its contrary, shape (N, 2).
+        weights (Tensor, optional): How sure the first teacher is that there is an
+            object, shape (N,): what boxes and objectness of a row are worth.
+        head (nn.Module, optional): What made the maps.
+        maps (list[Tensor]): Its classification maps by level, as logits, shape
+            (B, A * C, H, W) with A priors at each location.
+        box_maps (list[Tensor]): What it regresses, shape (B, A * D, H, W).
+        quality (list[Tensor], optional): See :func:`quality_maps`.
         assigned (Tensor, optional): The class that the student's own loss assigned
             to each prior, shape (B, P); C stands for background. None for heads
             that do not hand a class index of every prior to their ``loss_cls``.
         chosen (Tensor, optional): Which priors are rows, shape (B, P), bool.
     """
 
+    deltas: Optional[Tensor] = None
+    sides: Optional[Tensor] = None
+    objectness: Optional[Tensor] = None
+    weights: Optional[Tensor] = None
+    head: Optional[nn.Module] = None
     maps: List[Tensor] = field(default_factory=list)
+    box_maps: List[Tensor] = field(default_factory=list)
+    quality: Optional[List[Tensor]] = None
     assigned: Optional[Tensor] = None
     chosen: Optional[Tensor] = None
+
+    def labels_of(self, prediction: str) -> Optional[Tensor]:
+        return None if prediction in ('sides', 'objectness') else self.labels
+
+    def weights_of(self, prediction: str) -> Optional[Tensor]:
+        if prediction == 'logits' or self.weights is None:
+            return None
+        return self.weights.repeat_interleave(4 if prediction == 'sides' else 1)
+
+    def see(
+        self, output: Sequence[Any], head: nn.Module, compared: FrozenSet[str]
+    ) -> None:
+        """Keep the maps of a head's output, while it is in the mode that made them."""
+        self.head = head
+        self.maps = logit_maps(output[0], head)
+        if compared & {'deltas', 'sides'}:
+            self.box_maps = box_maps(output, head)
+        self.quality = quality_maps(output, head)
+
+    def take(self, compared: FrozenSet[str], chosen: Tensor) -> None:
+        """Make rows of the chosen priors, of what is compared."""
+        self.logits = take(self.maps, chosen, self.head)
+        if 'deltas' in compared:
+            self.deltas = deltas(self.box_maps, chosen, self.head)
+        if 'sides' in compared:
+            self.sides = sides(self.box_maps, chosen, self.head)
+        if 'objectness' in compared:
+            self.objectness = add_background(at_chosen(self.quality, chosen, self.head))
 
 
 @SOURCES.register_module()
@@ -63,6 +126,20 @@ class DenseSource(Source):
     would teach nothing. Rows then look as a two-stage detector's do, background
     last. A softmax head has the column already.
 
+    Besides 'logits', a loss can compare
+
+    - 'deltas': the boxes, by the distances of their four sides from the prior's centre
+      in units of its size, whatever the head regresses (deltas of anchors, distances of
+      points, distributions);
+    - 'sides': of GFL and its like the distributions of these distances themselves, four
+      rows of logits a box, so that every loss of logits applies to them (localisation
+      distillation);
+    - 'objectness': what scores are multiplied by in testing, two columns a row.
+
+    Most priors have no object, and nobody taught the teacher where the box of nothing
+    ends. So a row of these is worth as much as the (first) teacher is sure of its
+    likeliest class, and 'mean' is over these weights.
+
     Args:
         rows (str): Which priors are compared. 'confident': of each image those whose
             most likely class has the highest score in the (first) teacher's eyes, as
@@ -79,6 +156,8 @@ class DenseSource(Source):
         TypeError: If ``num_rows`` is no integer.
         ValueError: If ``rows`` is no such choice or ``num_rows`` is below 1.
     """
+
+    predictions = ('logits', 'deltas', 'sides', 'objectness')
 
     def __init__(self, rows: str = 'confident', num_rows: int = 512) -> None:
         if rows not in CHOICES:
@@ -116,6 +195,18 @@ class DenseSource(Source):
             raise ValueError(
                 f'{key}.bbox_head is a {type(head).__name__}, which {problem}'
             )
+        no_sides = None if has_sides(head) else 'predicts no distributions'
+        for prediction, problem in (
+            ('deltas', problem_of_boxes(head)),
+            ('sides', no_sides),
+            ('objectness', problem_of_quality(head)),
+        ):
+            if problem and prediction in self.compared:
+                raise ValueError(
+                    f'{key}.bbox_head is a {type(head).__name__}, which {problem}; '
+                    f'remove the loss that compares {prediction!r} from '
+                    'model.distill_losses'
+                )
 
     def check(self, student: BaseModel, teacher: BaseModel, key: str) -> None:
         check_heads(
@@ -124,6 +215,15 @@ class DenseSource(Source):
             'model.student.bbox_head',
             f'{key}.bbox_head',
         )
+        bins_S, bins_T = (
+            getattr(model.bbox_head, 'reg_max', None) for model in (student, teacher)
+        )
+        if 'sides' in self.compared and bins_S != bins_T:
+            raise ValueError(
+                f'the student has distributions up to {bins_S} (model.student.'
+                f'bbox_head.reg_max) and the teacher up to {bins_T} ({key}.bbox_head.'
+                'reg_max): they must be the same'
+            )
 
     def family(self, model: BaseModel) -> str:
         head = model.bbox_head
@@ -137,7 +237,9 @@ class DenseSource(Source):
         rows, calls, given = DenseRows(), [], []
 
         def record_maps(module, args, output):
-            calls.append(output[0])
+            # lists of their own, since FSAF's loss writes into the head's
+            is_maps = (isinstance(each, (list, tuple)) for each in output)
+            calls.append([list(e) if m else e for e, m in zip(output, is_maps)])
 
         def record_labels(module, args):
             if len(args) > 1:
@@ -156,31 +258,29 @@ class DenseSource(Source):
         finally:
             for handle in handles:
                 handle.remove()
-        maps = only_call(f'model.student.bbox_head: {type(head).__name__}', calls)
-        rows.assigned = _by_image(given, maps, head.cls_out_channels)
+        output = only_call(f'model.student.bbox_head: {type(head).__name__}', calls)
+        rows.see(output, head, self.compared)
+        rows.assigned = _by_image(given, output[0], head.cls_out_channels)
         if rows.assigned is None and self.rows == 'assigned':
             raise ValueError(
                 f"model.source.rows='assigned': {type(head).__name__} does not assign "
                 "a class to every prior, take 'confident' or 'all'"
             )
-        rows.maps = logit_maps(maps, head)
 
     def teach(self, teacher: BaseModel, inputs: Tensor, rows: DenseRows) -> DenseRows:
         head = teacher.bbox_head
+        taught = DenseRows()
         output = head(teacher.extract_feat(inputs))
-        maps = logit_maps(output[0], head)
-        check_maps(rows.maps, maps)
+        taught.see(output, head, self.compared)
+        check_maps(rows.maps, taught.maps)
         if rows.chosen is None:
-            rows.chosen = self._choose(
-                maps, rows.assigned, head, quality_maps(output, head)
-            )
+            self._choose(rows, taught)
             with torch.enable_grad():  # a teacher is asked without
-                rows.logits = take(rows.maps, rows.chosen, head)
+                rows.take(self.compared, rows.chosen)
             if rows.assigned is not None:
-                sizes = num_priors(maps, head.cls_out_channels)
-                pairs = (t.split(sizes, dim=1) for t in (rows.assigned, rows.chosen))
-                rows.labels = torch.cat([lab[chosen] for lab, chosen in zip(*pairs)])
-        return DenseRows(take(maps, rows.chosen, head))
+                rows.labels = _in_order(rows.assigned, rows)
+        taught.take(self.compared, rows.chosen)
+        return taught
 
     def check_rows(self, student: BaseModel, rows: DenseRows, num_images: int) -> None:
         head = student.bbox_head
@@ -196,28 +296,29 @@ class DenseSource(Source):
             )
         check_matrix(name, rows, num_columns=head.num_classes + 1)
 
-    def _choose(
-        self,
-        maps: List[Tensor],
-        assigned: Optional[Tensor],
-        head: nn.Module,
-        quality: Optional[List[Tensor]],
-    ) -> Tensor:
-        """Which priors are rows, shape (B, P), bool."""
+    def _choose(self, rows: DenseRows, taught: DenseRows) -> None:
+        """Say which priors are rows, and what they are worth."""
+        head, maps = taught.head, taught.maps
         shape = (len(maps[0]), sum(num_priors(maps, head.cls_out_channels)))
+        weighed = self.compared != {'logits'}
+        if weighed or self.rows == 'confident':
+            score = confidence(maps, head, taught.quality)
         if self.rows == 'all':
-            return maps[0].new_ones(shape, dtype=torch.bool)
-        if self.rows == 'assigned':
+            rows.chosen = maps[0].new_ones(shape, dtype=torch.bool)
+        elif self.rows == 'assigned':
             others = torch.rand(shape, device=maps[0].device)
-            score = (assigned < head.num_classes) + others
+            positive = rows.assigned < head.num_classes
+            rows.chosen = highest(positive + others, self.num_rows)
         else:
-            score = confidence(maps, head, quality)
-        return highest(score, self.num_rows)
+            rows.chosen = highest(score, self.num_rows)
+        if weighed:
+            rows.weights = _in_order(probability(score, head, taught.quality), rows)
 
     def __str__(self) -> str:
+        made = ', '.join(n for name, n in MADE.items() if name in self.compared)
         if self.rows == 'all':
-            return 'class logits of all priors'
-        return f'class logits of {self.num_rows} {self.rows} priors an image'
+            return f'{made} of all priors'
+        return f'{made} of {self.num_rows} {self.rows} priors an image'
 
 
 def _problem(head: nn.Module) -> Optional[str]:
@@ -234,6 +335,13 @@ def _problem(head: nn.Module) -> Optional[str]:
     if len(needed) != 1:
         return f'predicts from more than features: {", ".join(needed)}'
     return None
+
+
+def _in_order(by_prior: Tensor, rows: DenseRows) -> Tensor:
+    """What each prior has, shape (B, P), in the order of the rows, shape (N,)."""
+    sizes = num_priors(rows.maps, rows.head.cls_out_channels)
+    pairs = zip(by_prior.split(sizes, dim=1), rows.chosen.split(sizes, dim=1))
+    return torch.cat([level[chosen] for level, chosen in pairs])
 
 
 def _by_image(

@@ -4,13 +4,16 @@ Maps are by level, shape (B, A * C, H, W) with A priors at each location and C t
 head's ``cls_out_channels``; P is the number of an image's priors on all levels.
 """
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import add_background
+
+# What predicts centreness, IoU or objectness in upstream's heads
+QUALITY = ('conv_centerness', 'atss_centerness', 'atss_iou', 'multi_level_conv_obj')
 
 
 def check_heads(head_S: nn.Module, head_T: nn.Module, key_S: str, key_T: str) -> None:
@@ -82,6 +85,13 @@ def quality_maps(output: Sequence[Any], head: nn.Module) -> Optional[List[Tensor
     return list(third) if is_maps and shapes(third) == one_each else None
 
 
+def problem_of_quality(head: nn.Module) -> Optional[str]:
+    """Why a head has no :func:`quality_maps`, or None."""
+    if any(hasattr(head, part) for part in QUALITY):
+        return None
+    return f'has none of {", ".join(QUALITY)}, so nothing multiplies its scores'
+
+
 def num_priors(maps: List[Tensor], channels: int) -> List[int]:
     """Priors of an image by level."""
     return [level[0].numel() // channels for level in maps]
@@ -115,6 +125,14 @@ def confidence(
     return torch.cat(best, dim=1)
 
 
+def probability(
+    score: Tensor, head: nn.Module, quality: Optional[List[Tensor]] = None
+) -> Tensor:
+    """The probability of the likeliest class, of a head's :func:`confidence`."""
+    is_logit = _is_sigmoid(head) and quality is None
+    return score.sigmoid() if is_logit else score.exp()
+
+
 def flatten(level: Tensor) -> Tensor:
     """A map (B, A, H, W) in the order of upstream's losses: location, then prior;
     shape (B, H * W * A)."""
@@ -127,16 +145,37 @@ def highest(score: Tensor, num: int) -> Tensor:
     return torch.zeros_like(score, dtype=torch.bool).scatter_(1, top, True)
 
 
+def by_level(
+    maps: List[Tensor], chosen: Tensor, head: nn.Module
+) -> Iterator[Tuple[Tensor, Tuple[Tensor, ...]]]:
+    """What a head predicts at the chosen priors, and where these are.
+
+    Args:
+        maps (list[Tensor]): Any of its maps, by level, shape (B, A * D, H, W).
+        chosen (Tensor): Which priors, shape (B, P), bool.
+        head (nn.Module): The head.
+
+    Yields:
+        tuple: For each level the values, shape (N, D), and where they stand: indices of
+        image, row, column and prior of the location, each of shape (N,).
+    """
+    counts = head.prior_generator.num_base_priors
+    sizes = [num * level[0, 0].numel() for level, num in zip(maps, counts)]
+    for level, num, mask in zip(maps, counts, chosen.split(sizes, dim=1)):
+        mask = mask.view(len(level), *level.shape[2:], num)
+        place = image, y, x, prior = mask.nonzero(as_tuple=True)
+        yield level.unflatten(1, (num, -1))[image, prior, :, y, x], place
+
+
+def at_chosen(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
+    """What a head predicts at the chosen priors, level by level, shape (N, D); see
+    :func:`by_level`."""
+    return torch.cat([values for values, _ in by_level(maps, chosen, head)])
+
+
 def take(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
     """Logits of the chosen priors, level by level, shape (N, C), background last."""
-    taken = []
-    sizes = num_priors(maps, head.cls_out_channels)
-    for level, mask in zip(maps, chosen.split(sizes, dim=1)):
-        classes = level.unflatten(1, (-1, head.cls_out_channels))
-        mask = mask.view(len(level), *level.shape[2:], classes.shape[1])
-        image, y, x, prior = mask.nonzero(as_tuple=True)
-        taken.append(classes[image, prior, :, y, x])
-    logits = torch.cat(taken)
+    logits = at_chosen(maps, chosen, head)
     return add_background(logits) if _is_sigmoid(head) else logits
 
 

@@ -1,0 +1,124 @@
+"""Boxes of heads that predict at priors: what each regresses, in units of its own."""
+
+from typing import Any, List, Optional, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ...compat import is_instance
+from .priors import at_chosen, by_level
+
+# Sides of a box are measured in the size of the anchor that it is regressed from. A
+# point has none: it counts as the smallest anchor that ATSS and GFL have at its stride.
+POINT_SIZE = 8  # strides
+
+CODERS = (
+    'DeltaXYWHBBoxCoder',
+    'LegacyDeltaXYWHBBoxCoder',
+    'TBLRBBoxCoder',
+    'DistancePointBBoxCoder',
+)
+# have a coder, and do not use it
+OTHERWISE = ('FoveaHead', 'RepPointsHead', 'GuidedAnchorHead')
+
+
+def problem_of_boxes(head: nn.Module) -> Optional[str]:
+    """Why a head's boxes cannot be taken, or None."""
+    if _is(head, 'YOLOXHead', 'TOODHead'):
+        return None
+    coder = getattr(head, 'bbox_coder', None)
+    known = any(is_instance(coder, 'mmdet.models.task_modules', c) for c in CODERS)
+    if _is(head, *OTHERWISE) or not known:
+        return (
+            f'regresses boxes in a way of its own (bbox_coder: {type(coder).__name__})'
+        )
+    return None
+
+
+def box_maps(output: Sequence[Any], head: nn.Module) -> List[Tensor]:
+    """What a head regresses in the end, by level, shape (B, A * D, H, W), in training
+    as in testing."""
+    maps = list(output[-1 if _is(head, 'VFNetHead') else 1])
+    if head.training and _is_normalised(head):
+        strides = head.prior_generator.strides
+        maps = [level * stride[0] for level, stride in zip(maps, strides)]
+    return maps
+
+
+def deltas(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
+    """The sides of the boxes that a head predicts at the chosen priors.
+
+    Args:
+        maps (list[Tensor]): What it regresses, by level, shape (B, A * D, H, W).
+        chosen (Tensor): Which of its priors, shape (B, P), bool.
+        head (nn.Module): The head.
+
+    Returns:
+        Tensor: Distances from the prior's centre to the left, upper, right and lower
+        side, in widths and heights of the prior, shape (N, 4).
+    """
+    taken = []
+    for index, (values, place) in enumerate(by_level(maps, chosen, head)):
+        _, y, x, prior = place
+        priors = _grid(head, index, maps[index])[y, x, prior]
+        stride = priors.new_tensor(head.prior_generator.strides[index])
+        boxes = _decode(head, values.float(), priors, stride)
+        if priors.shape[1] == 4:
+            center = (priors[:, :2] + priors[:, 2:]) / 2
+            size = priors[:, 2:] - priors[:, :2]
+        else:
+            center, size = priors, POINT_SIZE * stride
+        sides = [(center - boxes[:, :2]) / size, (boxes[:, 2:] - center) / size]
+        taken.append(torch.cat(sides, dim=1))
+    return torch.cat(taken)
+
+
+def sides(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
+    """The logits by which a head of distributions says where each side is.
+
+    Args:
+        maps, chosen, head: See :func:`deltas`.
+
+    Returns:
+        Tensor: Shape (4 N, bins): the four sides of a box, one after the other.
+    """
+    return at_chosen(maps, chosen, head).reshape(-1, head.reg_max + 1)
+
+
+def _grid(head: nn.Module, index: int, level: Tensor) -> Tensor:
+    """Priors of a level: corners of anchors or points, shape (H, W, A, 4 or 2)."""
+    size = tuple(level.shape[2:])
+    grid = head.prior_generator.single_level_grid_priors(
+        size, index, torch.float32, level.device
+    )
+    return grid.view(*size, -1, grid.shape[-1])
+
+
+def _decode(head: nn.Module, values: Tensor, priors: Tensor, stride: Tensor) -> Tensor:
+    """Corners in pixels, shape (N, 4), as the head finds them in testing."""
+    if _is(head, 'YOLOXHead'):
+        return head._bbox_decode(
+            torch.cat([priors, stride.expand_as(priors)], 1), values
+        )
+    if _is(head, 'TOODHead'):  # has corners already
+        return values * stride.repeat(2)
+    if has_sides(head):
+        values = head.integral(values) * stride[0]
+        priors = (priors[:, :2] + priors[:, 2:]) / 2
+    return head.bbox_coder.decode(priors, values)
+
+
+def has_sides(head: nn.Module) -> bool:
+    """Whether a head predicts a distribution for each side of a box (GFL)."""
+    return hasattr(head, 'integral')
+
+
+def _is_normalised(head: nn.Module) -> bool:
+    """Whether what a head regresses is in strides in training, in pixels in testing."""
+    if _is(head, 'AutoAssignHead'):
+        return False
+    return getattr(head, 'norm_on_bbox', _is(head, 'CenterNetUpdateHead'))
+
+
+def _is(head: nn.Module, *names: str) -> bool:
+    return any(is_instance(head, 'mmdet.models', name) for name in names)
