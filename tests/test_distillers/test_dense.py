@@ -6,6 +6,7 @@ from tiny import dense, detection_batch, distiller, faster_rcnn, save_weights
 
 from luminet_mm.distillers.sources import DenseSource
 from luminet_mm.distillers.sources.dense import DenseRows
+from luminet_mm.distillers.sources.dense_boxes import corners
 
 FAMILIES = ['retinanet', 'fcos', 'atss', 'gfl']
 SOFTMAX = dict(loss_cls=dict(_delete_=True, type='CrossEntropyLoss'))
@@ -146,12 +147,26 @@ def test_a_loss_that_cannot_weigh_is_refused(make):
         model.loss(**data)
 
 
-def test_boxes_of_another_coder(make):
-    """ATSS regresses deltas of an anchor, GFL distributions, FCOS distances."""
-    for teacher in ('gfl', 'fcos'):
-        model = make(dense('atss'), dense(teacher), losses=WHOLE)
-        data = model.data_preprocessor(detection_batch(), True)
+@pytest.mark.parametrize('student', ['atss', 'fcos'])
+def test_boxes_of_another_coder(student, make):
+    """ATSS regresses deltas of an anchor, GFL distributions, FCOS distances from a
+    point that is half a stride away: the sides are seen from the student's prior."""
+    for teacher in ('gfl', 'fcos', 'atss'):
+        model = make(dense(student), dense(teacher), losses=WHOLE)
+        data, rows, _, _ = observe(model)
         assert 0 < model.loss(**data)['loss_box'] < 100
+        with torch.no_grad():
+            taught = model._teach(data['inputs'], data['data_samples'], rows)
+        center, size = rows.priors.split(2, dim=1)
+        made = torch.cat(
+            [
+                center - taught.deltas[:, :2] * size,
+                center + taught.deltas[:, 2:] * size,
+            ],
+            dim=1,
+        )
+        boxes = corners(taught.box_maps, rows.chosen, taught.head)
+        assert torch.allclose(made, boxes, atol=1e-3)
 
 
 @pytest.mark.parametrize('name', FAMILIES)

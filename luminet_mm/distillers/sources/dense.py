@@ -18,7 +18,15 @@ from .base import (
     class_names,
     only_call,
 )
-from .dense_boxes import box_maps, deltas, has_sides, problem_of_boxes, sides
+from .dense_boxes import (
+    box_maps,
+    corners,
+    deltas,
+    has_sides,
+    problem_of_boxes,
+    sides,
+    units,
+)
 from .priors import (
     at_chosen,
     check_heads,
@@ -51,6 +59,8 @@ class DenseRows(Rows):
     Attributes:
         deltas (Tensor, optional): The sides of the box of each row, see :func:`deltas`,
             shape (N, 4).
+        priors (Tensor, optional): What these are seen from and measured in, in both
+            models: the :func:`units` of the student's priors, shape (N, 4).
         sides (Tensor, optional): Logits of the distribution of each side of each row's
             box, rows of their own without labels, see :func:`sides`, shape (4 N, bins).
         objectness (Tensor, optional): Logits of what multiplies the scores of a row in
@@ -69,6 +79,7 @@ class DenseRows(Rows):
     """
 
     deltas: Optional[Tensor] = None
+    priors: Optional[Tensor] = None
     sides: Optional[Tensor] = None
     objectness: Optional[Tensor] = None
     weights: Optional[Tensor] = None
@@ -97,11 +108,19 @@ class DenseRows(Rows):
             self.box_maps = box_maps(output, head)
         self.quality = quality_maps(output, head)
 
-    def take(self, compared: FrozenSet[str], chosen: Tensor) -> None:
-        """Make rows of the chosen priors, of what is compared."""
+    def take(
+        self, compared: FrozenSet[str], chosen: Tensor, priors: Optional[Tensor]
+    ) -> None:
+        """Make rows of the chosen priors, of what is compared.
+
+        Args:
+            compared (frozenset[str]): The predictions.
+            chosen (Tensor): Shape (B, P), bool.
+            priors (Tensor, optional): Units of the boxes, see :attr:`priors`.
+        """
         self.logits = take(self.maps, chosen, self.head)
         if 'deltas' in compared:
-            self.deltas = deltas(self.box_maps, chosen, self.head)
+            self.deltas = deltas(corners(self.box_maps, chosen, self.head), priors)
         if 'sides' in compared:
             self.sides = sides(self.box_maps, chosen, self.head)
         if 'objectness' in compared:
@@ -128,9 +147,9 @@ class DenseSource(Source):
 
     Besides 'logits', a loss can compare
 
-    - 'deltas': the boxes, by the distances of their four sides from the prior's centre
-      in units of its size, whatever the head regresses (deltas of anchors, distances of
-      points, distributions);
+    - 'deltas': the boxes, by the distances of their four sides from the centre of the
+      student's prior in units of its size, whatever a head regresses (deltas of
+      anchors, distances of points, distributions);
     - 'sides': of GFL and its like the distributions of these distances themselves, four
       rows of logits a box, so that every loss of logits applies to them (localisation
       distillation);
@@ -275,11 +294,13 @@ class DenseSource(Source):
         check_maps(rows.maps, taught.maps)
         if rows.chosen is None:
             self._choose(rows, taught)
+            if 'deltas' in self.compared:
+                rows.priors = units(rows.box_maps, rows.chosen, rows.head)
             with torch.enable_grad():  # a teacher is asked without
-                rows.take(self.compared, rows.chosen)
+                rows.take(self.compared, rows.chosen, rows.priors)
             if rows.assigned is not None:
                 rows.labels = _in_order(rows.assigned, rows)
-        taught.take(self.compared, rows.chosen)
+        taught.take(self.compared, rows.chosen, rows.priors)
         return taught
 
     def check_rows(self, student: BaseModel, rows: DenseRows, num_images: int) -> None:

@@ -1,6 +1,6 @@
 """Boxes of heads that predict at priors: what each regresses, in units of its own."""
 
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,11 @@ def problem_of_boxes(head: nn.Module) -> Optional[str]:
     return None
 
 
+def has_sides(head: nn.Module) -> bool:
+    """Whether a head predicts a distribution for each side of a box (GFL)."""
+    return hasattr(head, 'integral')
+
+
 def box_maps(output: Sequence[Any], head: nn.Module) -> List[Tensor]:
     """What a head regresses in the end, by level, shape (B, A * D, H, W), in training
     as in testing."""
@@ -45,8 +50,8 @@ def box_maps(output: Sequence[Any], head: nn.Module) -> List[Tensor]:
     return maps
 
 
-def deltas(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
-    """The sides of the boxes that a head predicts at the chosen priors.
+def corners(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
+    """The boxes that a head predicts at the chosen priors.
 
     Args:
         maps (list[Tensor]): What it regresses, by level, shape (B, A * D, H, W).
@@ -54,30 +59,51 @@ def deltas(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
         head (nn.Module): The head.
 
     Returns:
-        Tensor: Distances from the prior's centre to the left, upper, right and lower
-        side, in widths and heights of the prior, shape (N, 4).
+        Tensor: x1, y1, x2, y2 in pixels of the network's input, shape (N, 4).
     """
+    boxes = [
+        _decode(head, values.float(), *_priors(head, index, maps, place))
+        for index, (values, place) in enumerate(by_level(maps, chosen, head))
+    ]
+    return torch.cat(boxes)
+
+
+def units(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
+    """Centre, width and height of the chosen priors, shape (N, 4); see
+    :func:`corners`."""
     taken = []
-    for index, (values, place) in enumerate(by_level(maps, chosen, head)):
-        _, y, x, prior = place
-        priors = _grid(head, index, maps[index])[y, x, prior]
-        stride = priors.new_tensor(head.prior_generator.strides[index])
-        boxes = _decode(head, values.float(), priors, stride)
+    for index, (_, place) in enumerate(by_level(maps, chosen, head)):
+        priors, stride = _priors(head, index, maps, place)
         if priors.shape[1] == 4:
             center = (priors[:, :2] + priors[:, 2:]) / 2
             size = priors[:, 2:] - priors[:, :2]
         else:
-            center, size = priors, POINT_SIZE * stride
-        sides = [(center - boxes[:, :2]) / size, (boxes[:, 2:] - center) / size]
-        taken.append(torch.cat(sides, dim=1))
+            center, size = priors, (POINT_SIZE * stride).expand_as(priors)
+        taken.append(torch.cat([center, size], dim=1))
     return torch.cat(taken)
+
+
+def deltas(boxes: Tensor, priors: Tensor) -> Tensor:
+    """The sides of boxes, seen from priors.
+
+    Args:
+        boxes (Tensor): Their :func:`corners`, shape (N, 4).
+        priors (Tensor): Their :func:`units`, shape (N, 4).
+
+    Returns:
+        Tensor: Distances from the prior's centre to the left, upper, right and lower
+        side, in widths and heights of the prior, shape (N, 4).
+    """
+    center, size = priors[:, :2], priors[:, 2:]
+    before, after = center - boxes[:, :2], boxes[:, 2:] - center
+    return torch.cat([before / size, after / size], dim=1)
 
 
 def sides(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
     """The logits by which a head of distributions says where each side is.
 
     Args:
-        maps, chosen, head: See :func:`deltas`.
+        maps, chosen, head: See :func:`corners`.
 
     Returns:
         Tensor: Shape (4 N, bins): the four sides of a box, one after the other.
@@ -85,32 +111,31 @@ def sides(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
     return at_chosen(maps, chosen, head).reshape(-1, head.reg_max + 1)
 
 
-def _grid(head: nn.Module, index: int, level: Tensor) -> Tensor:
-    """Priors of a level: corners of anchors or points, shape (H, W, A, 4 or 2)."""
-    size = tuple(level.shape[2:])
+def _priors(
+    head: nn.Module, index: int, maps: List[Tensor], place: Tuple[Tensor, ...]
+) -> Tuple[Tensor, Tensor]:
+    """Priors of a level at some places, corners of anchors or points, shape (N, 4) or
+    (N, 2), and the level's stride, shape (2,)."""
+    size, device = tuple(maps[index].shape[2:]), maps[index].device
     grid = head.prior_generator.single_level_grid_priors(
-        size, index, torch.float32, level.device
+        size, index, torch.float32, device
     )
-    return grid.view(*size, -1, grid.shape[-1])
+    _, y, x, prior = place
+    stride = grid.new_tensor(head.prior_generator.strides[index])
+    return grid.view(*size, -1, grid.shape[-1])[y, x, prior], stride
 
 
 def _decode(head: nn.Module, values: Tensor, priors: Tensor, stride: Tensor) -> Tensor:
     """Corners in pixels, shape (N, 4), as the head finds them in testing."""
     if _is(head, 'YOLOXHead'):
-        return head._bbox_decode(
-            torch.cat([priors, stride.expand_as(priors)], 1), values
-        )
+        priors = torch.cat([priors, stride.expand_as(priors)], dim=1)
+        return head._bbox_decode(priors, values)
     if _is(head, 'TOODHead'):  # has corners already
         return values * stride.repeat(2)
     if has_sides(head):
         values = head.integral(values) * stride[0]
         priors = (priors[:, :2] + priors[:, 2:]) / 2
     return head.bbox_coder.decode(priors, values)
-
-
-def has_sides(head: nn.Module) -> bool:
-    """Whether a head predicts a distribution for each side of a box (GFL)."""
-    return hasattr(head, 'integral')
 
 
 def _is_normalised(head: nn.Module) -> bool:
