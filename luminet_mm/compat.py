@@ -1,5 +1,6 @@
 """What it takes to work with the installed OpenMMLab stack as it is."""
 
+import atexit
 import importlib
 import importlib.util
 import re
@@ -210,6 +211,12 @@ def alone() -> Iterator[None]:
         torch.distributed.is_initialized = is_initialized
 
 
+def leave_group() -> None:
+    """Leave the process group, if there is one."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def setup_cpu_distributed(cfg: Config) -> None:
     """Let mmengine's launcher run on a machine without an accelerator.
 
@@ -238,6 +245,8 @@ def setup_cpu_distributed(cfg: Config) -> None:
     if dist_cfg.get('timeout') is not None:
         timeout = dict(timeout=timedelta(seconds=dist_cfg.timeout))
     torch.distributed.init_process_group(backend='gloo', **timeout)
+    # threads of gloo that still run when Python is gone abort a run that is complete
+    atexit.register(leave_group)
     if cfg.get('model_wrapper_cfg') is None:
         cfg.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel',

@@ -105,7 +105,7 @@ def test_version_works_where_nothing_is_installed(tmp_path):
 def test_list_methods(luminet):
     rows = {line.split()[0]: line for line in luminet('list', 'methods')}
     assert '[two_stage, dense] Correlation of the student' in rows['pkd']
-    assert '[two_stage] The boxes of a two-stage' in rows['luminet_box_rpn']
+    assert '[two_stage] The boxes of a teacher' in rows['luminet_box_rpn']
     assert 'teach each other' in rows['dml']
     assert 'not by --method' in rows['dml']
     assert [*rows] == list(dict.fromkeys(rows))

@@ -1,0 +1,3 @@
+_base_ = './pairs/rtmdet_l_tiny.py'
+
+model = {{_base_.luminet}}

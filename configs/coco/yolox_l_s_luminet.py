@@ -1,0 +1,3 @@
+_base_ = './pairs/yolox_l_s.py'
+
+model = {{_base_.luminet}}
