@@ -29,16 +29,17 @@ def locked(work_dir: str) -> Iterator[Tuple[int, ...]]:
     Raises:
         ValueError: If another distillation runs there.
     """
+    fds = ()
     with open(osp.join(work_dir, '.lock'), 'w') as file:
         try:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fds = (file.fileno(),)
         except BlockingIOError:
             raise ValueError(
                 f'--work-dir {work_dir}: another distillation runs there, or a '
                 'training that it began; wait until it has ended, or end it'
             ) from None
-        except OSError:
-            yield ()
-            return
-        yield () if fcntl is None else (file.fileno(),)
+        except OSError:  # no locks here
+            pass
+        yield fds

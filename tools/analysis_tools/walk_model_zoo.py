@@ -680,7 +680,6 @@ class Proof:
             loss_difference_objectness=dict(type=Difference, compares='objectness'),
             loss_objectness=dict(type='luminet_mm.KDLoss', compares='objectness'),
         )
-        refused: List[str] = []
         while True:
             try:
                 with uninitialised():
@@ -695,8 +694,6 @@ class Proof:
                 if name is None or not by_us(error):
                     raise
                 del losses[name]
-                if str(error) not in refused and 'only' not in str(error)[:0]:
-                    refused.append(str(error))
         self._load(distiller, torch.load(self.ckpt)['state_dict'])
         self.compared = sorted(distiller.source.compared)
         return distiller

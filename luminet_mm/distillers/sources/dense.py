@@ -256,9 +256,10 @@ class DenseSource(Source):
         rows, calls, given = DenseRows(), [], []
 
         def record_maps(module, args, output):
-            # lists of their own, since FSAF's loss writes into the head's
-            is_maps = (isinstance(each, (list, tuple)) for each in output)
-            calls.append([list(e) if m else e for e, m in zip(output, is_maps)])
+            # in lists of its own, since FSAF's loss writes into the head's
+            calls.append(
+                [list(m) if isinstance(m, (list, tuple)) else m for m in output]
+            )
 
         def record_labels(module, args):
             if len(args) > 1:
