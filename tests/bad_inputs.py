@@ -33,7 +33,7 @@ from doings import (
     weights,
 )
 from mmengine.model import BaseModel
-from tiny import cascade_rcnn, classifier, dense, faster_rcnn, image_batch
+from tiny import cascade_rcnn, classifier, dense, detr, faster_rcnn, image_batch
 
 from luminet_mm import registry
 from luminet_mm.config import load_model_cfg
@@ -112,6 +112,7 @@ OUT_OF_RANGE = dict(
     frozen_stages=(-2, 99),
     reduction=('nonsense', '', 'Mean'),
     rows=('nonsense', ''),
+    decoder_layers=('nonsense', ''),
     tau=(0,),
     eps=(0,),
     num_rows=(0,),
@@ -1403,10 +1404,6 @@ def with_head(head):
 
 add = kind('models that cannot be distilled')
 for path, words in (
-    ('detr/detr_r50_8xb2-150e_coco.py', 'DETR'),
-    ('conditional_detr/conditional-detr_r50_8xb2-50e_coco.py', 'ConditionalDETR'),
-    ('deformable_detr/deformable-detr_r50_16xb2-50e_coco.py', 'DeformableDETR'),
-    ('dino/dino-4scale_r50_8xb2-12e_coco.py', 'DINO'),
     ('sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py', 'Sparse'),
     ('queryinst/queryinst_r50_fpn_1x_coco.py', 'QueryInst'),
     ('sabl/sabl-retinanet_r50_fpn_1x_coco.py', 'SABLRetinaHead'),
@@ -1454,8 +1451,13 @@ for student, teacher, words in (
     ('retinanet', 'faster_rcnn', 'RetinaNet & FasterRCNN'),
     ('classifier', 'faster_rcnn', 'ImageClassifier & FasterRCNN'),
     ('faster_rcnn', 'classifier', 'ImageClassifier & FasterRCNN'),
+    ('detr', 'dab', 'use_sigmoid & False & True'),
+    ('dab', 'detr', 'use_sigmoid & False & True'),
+    ('dab', 'retinanet', 'RetinaNet & DABDETR'),
+    ('retinanet', 'dab', 'RetinaNet & DABDETR'),
 ):
     make = {name: partial(dense, name) for name in ('retinanet', 'fcos', 'gfl')}
+    make.update({name: partial(detr, name) for name in ('detr', 'dab')})
     make.update(faster_rcnn=faster_rcnn, classifier=classifier)
     add(
         f'{teacher} to {student}',

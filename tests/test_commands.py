@@ -131,8 +131,8 @@ def test_list_models(luminet):
     )
     (line,) = luminet('list', 'models', name)
     assert line == f'{name}  box AP 31.7 on COCO; shown'
-    (line,) = luminet('list', 'models', 'detr/detr_r50')
-    assert '; refused: model.student is a DETR, which none of' in line
+    (line,) = luminet('list', 'models', 'mask2former/mask2former_r50_8')
+    assert '; refused: model.student is a Mask2Former, which none of' in line
     (line,) = luminet('list', 'models', 'mobilenet-v2_8xb32_in1k')
     assert line.endswith('Top 1 Accuracy 71.86 on ImageNet-1k; shown')
 

@@ -31,7 +31,7 @@ SAMPLE = {
     'mmdet::faster_rcnn/faster-rcnn_r50_fpn_ohem_1x_coco.py': 'works',
     'mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py': 'works',
     'mmdet::gfl/gfl_r50_fpn_1x_coco.py': 'works',
-    'mmdet::detr/detr_r18_8xb2-500e_coco.py': 'refused',
+    'mmdet::detr/detr_r18_8xb2-500e_coco.py': 'works',
     'mmdet::sabl/sabl-retinanet_r50_fpn_1x_coco.py': 'refused',
     'mmpretrain::deit/deit-tiny_4xb256_in1k.py': 'works',
     'mmpretrain::mobilenet_v3/mobilenet-v3-small_8xb128_in1k.py': 'works',

@@ -113,6 +113,42 @@ def dense(name, num_classes=3, **overrides):
     return merged(cfg, overrides)
 
 
+DETR = dict(
+    detr='mmdet::detr/detr_r50_8xb2-150e_coco.py',
+    conditional='mmdet::conditional_detr/conditional-detr_r50_8xb2-50e_coco.py',
+    dab='mmdet::dab_detr/dab-detr_r50_8xb2-50e_coco.py',
+    deformable='mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+    two_stage='mmdet::deformable_detr/'
+    'deformable-detr-refine-twostage_r50_16xb2-50e_coco.py',
+    dino='mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py',
+    ddq='mmdet::ddq/ddq-detr-4scale_r50_8xb2-12e_coco.py',
+)
+
+
+def detr(name, num_classes=3, num_queries=20, **overrides):
+    """A detector of DETR's family with two decoder layers and a tiny ResNet."""
+    single = name in ('detr', 'conditional', 'dab')
+    cfg = dict(
+        cfg_path=DETR[name],
+        _scope_='mmdet',
+        backbone=dict(
+            depth=18,
+            base_channels=8,
+            stem_channels=8,
+            frozen_stages=-1,
+            init_cfg=None,
+        ),
+        neck=dict(in_channels=[64] if single else [16, 32, 64]),
+        num_queries=num_queries,
+        encoder=dict(num_layers=1),
+        decoder=dict(num_layers=2),
+        bbox_head=dict(num_classes=num_classes),
+    )
+    if name in ('dino', 'ddq'):
+        cfg['dn_cfg'] = dict(group_cfg=dict(num_dn_queries=12))
+    return merged(cfg, overrides)
+
+
 def classifier(num_classes=5, **overrides):
     """A ResNet for 32 x 32 images of 0.2 M parameters."""
     cfg = dict(
@@ -150,7 +186,8 @@ def build(cfg, seed=0):
 
     init_default_scope(cfg.get('_scope_', 'mmdet'))
     torch.manual_seed(seed)
-    return MODELS.build(load_model_cfg(cfg, 'model'))
+    # a copy, since DETR writes into it
+    return MODELS.build(copy.deepcopy(load_model_cfg(cfg, 'model')))
 
 
 def save_weights(cfg, path, seed=0, **meta):

@@ -64,7 +64,8 @@ def build_model(
             'mmpretrain or a detector of mmdet'
         )
     try:
-        return MODELS.build(cfg), origin
+        # a copy, since detectors like DETR write into it, and cannot be built again
+        return MODELS.build(copy.deepcopy(cfg)), origin
     except (KeyError, TypeError) as error:
         raise _explain(error, cfg, key) from error
 

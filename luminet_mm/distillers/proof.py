@@ -19,6 +19,9 @@ from .taps import Taps
 
 PROVEN = osp.join(osp.dirname(__file__), 'proven_families.txt')
 TOLERANCE = 1e-3  # of the largest prediction; GPUs may add up in another order
+# parts of the names of layers that depend on the batch or on chance; torch's attention
+# drops out by itself
+CHANCE = ('Norm', 'Drop', 'MultiheadAttention')
 
 
 @lru_cache(maxsize=None)
@@ -75,7 +78,7 @@ def prove(
     source = source.for_one(key.split('.')[1])
     model = copy_of(model).train()  # some heads make other outputs in eval mode
     for module in model.modules():
-        if any(name in type(module).__name__ for name in ('Norm', 'Drop')):
+        if any(name in type(module).__name__ for name in CHANCE):
             module.eval()
     samples = copy.deepcopy(data_samples)  # losses may write into theirs
     try:

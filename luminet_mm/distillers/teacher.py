@@ -113,6 +113,7 @@ class Teacher:
             shapes = [str(error)]
             missing = [name for name in own if name not in weights]
             unexpected = [name for name in weights if name not in own]
+        unexpected = [name for name in unexpected if not _is_heads(name, weights, own)]
         # What the model does not take from its own weights, as Swin V2, it needs not
         missing = [name for name in missing if 'num_batches_tracked' not in name]
         if missing:
@@ -294,6 +295,12 @@ def _resolve_ckpt(cfg: ConfigDict, ckpt: Optional[str]) -> str:
     if '::' in ckpt:
         return load_cfg(ckpt, 'model.teacher_ckpt', pretrained=True).model_path
     return ckpt
+
+
+def _is_heads(name: str, weights: dict, own: dict) -> bool:
+    """Whether they are the head's, which DDQ's decoder has too once it was trained."""
+    heads = re.sub(r'^decoder\.', 'bbox_head.', name)
+    return heads in own and heads in weights and weights[heads].equal(weights[name])
 
 
 def _not_finite(tensors: Iterable[Tuple[str, Any]]) -> List[str]:

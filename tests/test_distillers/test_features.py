@@ -203,7 +203,7 @@ class TestOtherFamilies:
         assert step(model, image_batch())['loss_0'] > 0
 
     def test_retinanet_teaches_a_detr(self, tmp_path):
-        """Which has no rows that anything could be compared by."""
+        """Which has rows of another kind."""
         student = dict(
             cfg_path='mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
             _scope_='mmdet',

@@ -30,6 +30,7 @@ from luminet_mm.config import load_model_cfg
 from luminet_mm.distillers.sources import (
     ClassifierSource,
     DenseSource,
+    QuerySource,
     Rows,
     TwoStageSource,
     refusal,
@@ -739,9 +740,8 @@ class Multimodal(BaseModel):
         (mmpretrain.models.MAE, 'self-supervised'),
         (mmpretrain.models.ImageToImageRetriever, 'retrievers compare features'),
         (Multimodal, 'models of images and texts'),
-        (mmdet.models.DINO, 'predict a set'),
-        (mmdet.models.QueryInst, 'predict a set'),
-        (mmdet.models.Mask2Former, 'predict a set'),
+        (mmdet.models.QueryInst, 'its queries are boxes of an R-CNN'),
+        (mmdet.models.Mask2Former, 'its queries are boxes of an R-CNN or masks'),
         (mmdet.models.SoftTeacher, 'semi-supervised'),
         (mmdet.models.ByteTrack, 'trackers'),
         (mmdet.models.ResNet, 'it must be an image classifier of mmpretrain'),
@@ -752,7 +752,7 @@ def test_no_family(cls, message):
     torch.nn.Module.__init__(model)
     if cls is mmdet.models.QueryInst:
         model.roi_head = mmdet.models.SparseRoIHead.__new__(mmdet.models.SparseRoIHead)
-    for source in (ClassifierSource, DenseSource, TwoStageSource):
+    for source in (ClassifierSource, DenseSource, QuerySource, TwoStageSource):
         assert not source.fits(model)
     assert message in refusal(model)
 

@@ -62,7 +62,7 @@ def test_valid(tmp_path):
         (
             dict(source=dict(type='OneStageSource')),
             r"model.source.type='OneStageSource' is unknown, the families are "
-            r"\['ClassifierSource', 'DenseSource', 'TwoStageSource'\]",
+            r"\['ClassifierSource', 'DenseSource', 'QuerySource', 'TwoStageSource'\]",
         ),
         (
             dict(source=dict(type='TwoStageSource')),
@@ -86,8 +86,12 @@ def test_valid(tmp_path):
             'names 1 teachers and model.teacher_ckpt 2 checkpoints',
         ),
         (
-            dict(student=dict(cfg_path='mmdet::detr/detr_r50_8xb2-150e_coco.py')),
-            'model.student is a DETR, which none of .* predict a set .DETR, Sparse',
+            dict(
+                student=dict(
+                    cfg_path='mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py'
+                )
+            ),
+            'model.student is a Mask2Former, which none of .* its queries are',
         ),
         (
             dict(
@@ -95,7 +99,7 @@ def test_valid(tmp_path):
                     cfg_path='mmdet::sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py'
                 )
             ),
-            'model.student is a SparseRCNN, which none of .* predict a set',
+            'model.student is a SparseRCNN, which none of .* its queries are boxes',
         ),
     ],
 )

@@ -1,16 +1,11 @@
-_base_ = [
-    'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py',
-    '../../_base_/dense_methods.py',
-]
+_base_ = ['mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', '../../_base_/zoo_pair.py']
 
 model = dict(
-    _delete_=True,
-    type='luminet_mm.LogitDistiller',
-    student=dict(cfg_path='mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'),
-    teacher=dict(cfg_path='mmdet::retinanet/retinanet_r101_fpn_2x_coco.py'),
-    teacher_ckpt=None,  # the model zoo's weights, 38.9 AP; the student alone has 36.5
-    warmup=1000,
-    warmup_by_epoch=False,
+    **_base_.distiller,
+    student=dict(
+        cfg_path='mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
+    ),  # 36.5 AP alone
+    teacher=dict(cfg_path='mmdet::retinanet/retinanet_r101_fpn_2x_coco.py'),  # 38.9 AP
 )
 # FGD and MGD start the student's neck and heads from the teacher's
 start = dict(
@@ -23,8 +18,5 @@ inherited = dict(
 )
 fgd = dict(student=inherited)
 mgd = dict(student=inherited)
-custom_hooks = [
-    dict(type='luminet_mm.ZeroLossHook'),
-    dict(type='luminet_mm.ComparisonHook'),
-]
-default_hooks = dict(checkpoint=dict(type='luminet_mm.SafeCheckpointHook'))
+custom_hooks = _base_.distiller_hooks
+default_hooks = _base_.distiller_default_hooks

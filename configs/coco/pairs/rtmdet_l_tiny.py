@@ -1,20 +1,11 @@
-_base_ = [
-    'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
-    '../../_base_/dense_methods.py',
-]
+_base_ = ['mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py', '../../_base_/zoo_pair.py']
 
 model = dict(
-    _delete_=True,
-    type='luminet_mm.LogitDistiller',
-    student=dict(cfg_path='mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'),
-    teacher=dict(cfg_path='mmdet::rtmdet/rtmdet_l_8xb32-300e_coco.py'),
-    teacher_ckpt=None,  # the model zoo's weights, 51.3 AP; the student alone has 40.9
-    warmup=1000,
-    warmup_by_epoch=False,
+    **_base_.distiller,
+    student=dict(
+        cfg_path='mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'
+    ),  # 40.9 AP alone
+    teacher=dict(cfg_path='mmdet::rtmdet/rtmdet_l_8xb32-300e_coco.py'),  # 51.3 AP
 )
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(type='luminet_mm.ZeroLossHook'),
-    dict(type='luminet_mm.ComparisonHook'),
-]
-default_hooks = dict(checkpoint=dict(type='luminet_mm.SafeCheckpointHook'))
+custom_hooks = [*_base_.custom_hooks, *_base_.distiller_hooks]
+default_hooks = _base_.distiller_default_hooks

@@ -1,17 +1,9 @@
-_base_ = ['mmdet::yolox/yolox_s_8xb8-300e_coco.py', '../../_base_/dense_methods.py']
+_base_ = ['mmdet::yolox/yolox_s_8xb8-300e_coco.py', '../../_base_/zoo_pair.py']
 
 model = dict(
-    _delete_=True,
-    type='luminet_mm.LogitDistiller',
-    student=dict(cfg_path='mmdet::yolox/yolox_s_8xb8-300e_coco.py'),
-    teacher=dict(cfg_path='mmdet::yolox/yolox_l_8xb8-300e_coco.py'),
-    teacher_ckpt=None,  # the model zoo's weights, 49.4 AP; the student alone has 40.5
-    warmup=1000,
-    warmup_by_epoch=False,
+    **_base_.distiller,
+    student=dict(cfg_path='mmdet::yolox/yolox_s_8xb8-300e_coco.py'),  # 40.5 AP alone
+    teacher=dict(cfg_path='mmdet::yolox/yolox_l_8xb8-300e_coco.py'),  # 49.4 AP
 )
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(type='luminet_mm.ZeroLossHook'),
-    dict(type='luminet_mm.ComparisonHook'),
-]
-default_hooks = dict(checkpoint=dict(type='luminet_mm.SafeCheckpointHook'))
+custom_hooks = [*_base_.custom_hooks, *_base_.distiller_hooks]
+default_hooks = _base_.distiller_default_hooks

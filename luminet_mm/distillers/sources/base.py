@@ -5,7 +5,7 @@ from typing import Any, Dict, FrozenSet, List, Optional, Tuple
 
 import torch
 from mmengine.model import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass
@@ -188,6 +188,11 @@ def only_call(name: str, outputs: list) -> Any:
             'the loss is computed from is not known'
         )
     return outputs[0]
+
+
+def is_sigmoid(head: nn.Module) -> bool:
+    """Whether a detector's head has no column of background."""
+    return head.cls_out_channels == head.num_classes
 
 
 def add_background(logits: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import add_background
+from .base import add_background, is_sigmoid
 
 # What predicts centreness, IoU or objectness in upstream's heads
 QUALITY = ('conv_centerness', 'atss_centerness', 'atss_iou', 'multi_level_conv_obj')
@@ -25,7 +25,7 @@ def check_heads(head_S: nn.Module, head_T: nn.Module, key_S: str, key_T: str) ->
     heads = (head_S, head_T)
     for what, value_S, value_T in (
         ('num_classes', head_S.num_classes, head_T.num_classes),
-        ('use_sigmoid_cls', *map(_is_sigmoid, heads)),
+        ('use_sigmoid_cls', *map(is_sigmoid, heads)),
         ('strides of the levels', *map(_strides, heads)),
         ('priors at each location', *map(_counts, heads)),
         ('priors at each location', *_other_anchors(*heads)),
@@ -114,11 +114,11 @@ def confidence(
     best = []
     for index, level in enumerate(maps):
         classes = level.unflatten(1, (-1, head.cls_out_channels))
-        if not _is_sigmoid(head):
+        if not is_sigmoid(head):
             classes = classes.log_softmax(dim=2)[:, :, : head.num_classes]
         score = classes.amax(dim=2)
         if quality is not None:
-            if _is_sigmoid(head):
+            if is_sigmoid(head):
                 score = F.logsigmoid(score)
             score = score + F.logsigmoid(quality[index])
         best.append(flatten(score))
@@ -129,7 +129,7 @@ def probability(
     score: Tensor, head: nn.Module, quality: Optional[List[Tensor]] = None
 ) -> Tensor:
     """The probability of the likeliest class, of a head's :func:`confidence`."""
-    is_logit = _is_sigmoid(head) and quality is None
+    is_logit = is_sigmoid(head) and quality is None
     return score.sigmoid() if is_logit else score.exp()
 
 
@@ -176,11 +176,7 @@ def at_chosen(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
 def take(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
     """Logits of the chosen priors, level by level, shape (N, C), background last."""
     logits = at_chosen(maps, chosen, head)
-    return add_background(logits) if _is_sigmoid(head) else logits
-
-
-def _is_sigmoid(head: nn.Module) -> bool:
-    return head.cls_out_channels == head.num_classes
+    return add_background(logits) if is_sigmoid(head) else logits
 
 
 def _strides(head: nn.Module) -> list:

@@ -18,9 +18,9 @@ KINDS = (
     ),
     (
         'mmdet.models',
-        ('DetectionTransformer', 'SparseRCNN', 'MaskFormer'),
-        'detectors that predict a set (DETR, Sparse R-CNN, Mask2Former) have no rows '
-        'that two models share',
+        ('SparseRCNN', 'MaskFormer'),
+        'its queries are boxes of an R-CNN or masks, and only those of a '
+        'DetectionTransformer (DETR, DINO, ...) are matched',
     ),
     (
         'mmdet.models',

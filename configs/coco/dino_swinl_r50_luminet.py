@@ -1,0 +1,3 @@
+_base_ = './pairs/dino_swinl_r50.py'
+
+model = {{_base_.luminet}}
