@@ -13,6 +13,7 @@ from .building import copy_of
 from .distill_losses import INCOMPARABLE, SummedOverPairs, name_of_loss
 from .rest import Rest
 from .taps import Taps
+from .zoom import NO_ZOOM, Zoom
 
 # Of the image whose features' shapes are looked at: large enough to tell a stride of
 # 128 from one of 64, and for models that take no other size
@@ -32,6 +33,7 @@ def connect(
     taps_S: Taps,
     teacher: BaseModel,
     taps_T: Taps,
+    zoom: Zoom,
 ) -> None:
     """Show the losses the shapes of the features, for which they make connectors.
 
@@ -41,11 +43,12 @@ def connect(
         taps_S (Taps): Its taps.
         teacher (BaseModel): The teacher, maybe without its weights.
         taps_T (Taps): Its taps.
+        zoom (Zoom): The size at which it sees the student's images.
 
     Raises:
         ValueError: If features cannot be had or compared, naming the loss.
     """
-    shapes_S, shapes_T = _shapes_of_both(student, taps_S, teacher, taps_T)
+    shapes_S, shapes_T = _shapes_of_both(student, taps_S, teacher, taps_T, zoom)
     for name, loss in losses.items():
         key = f'model.distill_losses.{name}.layers'
         own_S, own_T = [], []
@@ -63,22 +66,25 @@ def connect(
 
 
 def _shapes_of_both(
-    student: BaseModel, taps_S: Taps, teacher: BaseModel, taps_T: Taps
+    student: BaseModel, taps_S: Taps, teacher: BaseModel, taps_T: Taps, zoom: Zoom
 ) -> List[Dict[str, List[tuple]]]:
     """Shapes of the features that both models give for the same image.
 
     Some models insist on a size, or take gray images, and only tell by failing.
     """
     sides = [
-        ('model.student', copy_of(student).eval(), taps_S),
-        ('model.teacher', copy_of(teacher).eval(), taps_T),
+        ('model.student', copy_of(student).eval(), taps_S, NO_ZOOM),
+        ('model.teacher', copy_of(teacher).eval(), taps_T, zoom),
     ]
     sizes = [*_named_sizes(student), *_named_sizes(teacher)]
     sizes += [(size, size) for size in IMAGE_SIZES]
     errors = []
     for channels, size in product(CHANNELS, dict.fromkeys(sizes)):
         try:
-            return [_shapes(*side, (1, channels, *size)) for side in sides]
+            return [
+                _shapes(*side, (1, channels, *seen.shape(*size)))
+                for *side, seen in sides
+            ]
         except ExtractionError as error:
             errors.append(error)
     raise errors[0]

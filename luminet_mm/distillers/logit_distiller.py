@@ -14,10 +14,11 @@ from .distill_losses import compares_features
 from .features import compare, connect
 from .pixels import describe_pixels
 from .proof import is_proven, prove
-from .sources import Rows
+from .sources import ClassifierSource, Rows
 from .stopwatch import Stopwatch
 from .taps import Taps
 from .teacher import Teacher
+from .zoom import Zoom
 
 TEACHER = 'a dict with `cfg_path` or `type`, or a list of such dicts'
 
@@ -40,7 +41,9 @@ class LogitDistiller(BaseDistiller):
             ``package::config.py`` or the path of a config file, or the model
             inline.
         teacher (dict | list[dict]): The teacher, given in the same way. The
-            logits of several are averaged.
+            logits of several are averaged. ``scale=1.5`` in it, or for classifiers
+            ``size=(224, 224)``, shows it the student's images at another size, see
+            :class:`Zoom`.
         distill_losses (dict[str, dict]): Named losses. Each is called with the
             student's and the teacher's logits, shape (N, C), and, if its ``forward``
             has a parameter ``gt_labels``, the labels of the rows. ``compares`` beside
@@ -102,6 +105,8 @@ class LogitDistiller(BaseDistiller):
         self.accelerate_teacher = accelerate_teacher
         self._run_preprocessor = data_preprocessor
         self._teacher_cfgs = _pair_with_ckpts(teacher, teacher_ckpt)
+        for _, _, zoom in self._teacher_cfgs:
+            self._check_zoom(zoom)
         self.teachers: List[Teacher] = []
         self.teacher_time = Stopwatch()
         if self._feature_losses:
@@ -111,6 +116,17 @@ class LogitDistiller(BaseDistiller):
     def _feature_losses(self) -> Dict[str, nn.Module]:
         losses = self.distill_losses.items()
         return {name: loss for name, loss in losses if compares_features(loss)}
+
+    def _check_zoom(self, zoom: Zoom) -> None:
+        if not zoom:
+            return
+        if zoom.size and not ClassifierSource.fits(self.student):
+            raise ValueError(
+                f'model.teacher.size={zoom.size} brings all images to one size, as '
+                'only classifiers see them, and model.student is a '
+                f'{type(self.student).__name__}; set model.teacher.scale, such as 1.5'
+            )
+        self.source.check_zoom(zoom, 'model.teacher')
 
     def _connect(self) -> None:
         """Make the connectors, which need to know the features of both models.
@@ -126,10 +142,11 @@ class LogitDistiller(BaseDistiller):
             )
         # as of a teacher, see there: a student's first weights do not depend on this
         with torch.random.fork_rng(devices=[]):
-            cfg, _ = self._teacher_cfgs[0]
+            cfg, _, zoom = self._teacher_cfgs[0]
             teacher, _ = build_model(cfg, 'model.teacher', self._run_preprocessor)
             taps = Taps(self._places(1), teacher)
-            connect(self._feature_losses, self.student, self.taps, teacher, taps)
+            sides = (self.student, self.taps, teacher, taps)
+            connect(self._feature_losses, *sides, zoom)
 
     def loss(self, inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
         """See :meth:`BaseDistiller.loss`."""
@@ -216,13 +233,14 @@ class LogitDistiller(BaseDistiller):
             TypeError, ValueError: If one cannot teach the student.
         """
         teachers = []
-        for cfg, ckpt in self._teacher_cfgs:
+        for cfg, ckpt, zoom in self._teacher_cfgs:
             teacher = Teacher(
                 cfg,
                 ckpt,
                 self.student.data_preprocessor,
                 self.accelerate_teacher,
                 self._run_preprocessor,
+                zoom,
             )
             teacher.taps = Taps(self._places(1), teacher.model)
             for loss in self._feature_losses.values():
@@ -266,7 +284,8 @@ class LogitDistiller(BaseDistiller):
             (
                 'teacher',
                 f'{type(t.model).__name__} ({t.name})\n from {t.ckpt}\n'
-                f' {describe_pixels(t.model.data_preprocessor)}, {t.pixels_from}',
+                f' {describe_pixels(t.model.data_preprocessor)}, {t.pixels_from}'
+                + (f'; images {t.pixels.zoom}' if t.pixels.zoom else ''),
             )
             for t in self.teachers
         ]
@@ -359,4 +378,8 @@ def _pair_with_ckpts(
             f'model.teacher names {len(teachers)} teachers and model.teacher_ckpt '
             f'{len(ckpts)} checkpoints; give one for each'
         )
-    return list(zip(teachers, ckpts))
+    pairs = []
+    for each, path in zip(teachers, ckpts):
+        cfg, zoom = Zoom.of(each)
+        pairs.append((cfg, path, zoom))
+    return pairs

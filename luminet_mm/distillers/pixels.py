@@ -1,9 +1,11 @@
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
+
+from .zoom import NO_ZOOM, Zoom
 
 
 class PixelTranslator(nn.Module):
@@ -16,6 +18,8 @@ class PixelTranslator(nn.Module):
     Args:
         student (BaseDataPreprocessor): The student's preprocessor.
         teacher (BaseDataPreprocessor): The teacher's.
+        zoom (Zoom): The size at which the teacher sees images. Defaults to the
+            student's.
 
     Raises:
         TypeError: If one of them is not built like mmengine's, mmdet's or
@@ -23,9 +27,13 @@ class PixelTranslator(nn.Module):
     """
 
     def __init__(
-        self, student: BaseDataPreprocessor, teacher: BaseDataPreprocessor
+        self,
+        student: BaseDataPreprocessor,
+        teacher: BaseDataPreprocessor,
+        zoom: Zoom = NO_ZOOM,
     ) -> None:
         super().__init__()
+        self.zoom = zoom
         mean_S, std_S, flipped_S = _pixel_format(student, 'student')
         mean_T, std_T, flipped_T = _pixel_format(teacher, 'teacher')
         self.flip = flipped_S != flipped_T
@@ -57,18 +65,38 @@ class PixelTranslator(nn.Module):
             multiples of its ``pad_size_divisor``; the same tensor where the two
             preprocessors agree.
         """
-        if self.same_pixels and self.same_padding:
+        if self.same_pixels and self.same_padding and not self.zoom:
             return inputs
         images = inputs
         if not self.same_pixels:
             images = images.flip(1) if self.flip else images
             images = images * self.scale + self.shift
-        return self._pad(images, _valid_shapes(images, data_samples))
+        shapes = valid_shapes(images, data_samples)
+        if not self.zoom:
+            return self._pad(images, shapes, shapes)
+        # as far as the student's batch, so that its maps cover what the teacher's do
+        whole = self.zoom.shape(*images.shape[2:])
+        if len(set(shapes)) == 1:
+            (height, width), *_ = shapes
+            images = self.zoom(images[:, :, :height, :width])
+        else:
+            images = [
+                self.zoom(image[None, :, :h, :w])[0]
+                for image, (h, w) in zip(images, shapes)
+            ]
+        shapes = [tuple(image.shape[1:]) for image in images]
+        return self._pad(images, shapes, [whole])
 
-    def _pad(self, images: Tensor, shapes: List[Tuple[int, int]]) -> Tensor:
+    def _pad(
+        self,
+        images: Union[Tensor, List[Tensor]],
+        shapes: List[Tuple[int, int]],
+        room: List[Tuple[int, int]],
+    ) -> Tensor:
+        """Images of some shapes, padded to where the largest of ``room`` ends."""
         height, width = (
             -(-max(sizes) // self.pad_size_divisor) * self.pad_size_divisor
-            for sizes in zip(*shapes)
+            for sizes in zip(*room)
         )
         if all(shape == (height, width) for shape in shapes):
             return images[:, :, :height, :width]
@@ -82,6 +110,35 @@ class PixelTranslator(nn.Module):
                 for image, (h, w) in zip(images, shapes)
             ]
         )
+
+
+def samples_of(
+    data_samples: Sequence, images: Tensor, factors: Sequence[Tuple[float, float]]
+) -> list:
+    """Data samples of the same images, as a teacher's detector is to be given them.
+
+    Args:
+        data_samples (Sequence): mmdet's, of the student's batch.
+        images (Tensor): The teacher's batch, shape (B, 3, H', W').
+        factors (Sequence[tuple[float, float]]): See :meth:`Zoom.factors`.
+
+    Returns:
+        list: Samples without ground truth; their ``scale_factor``, if they have one,
+        leads back to the image file's pixels.
+    """
+    samples = []
+    for sample, (x, y) in zip(data_samples, factors):
+        height, width = sample.img_shape[:2]
+        metainfo = dict(
+            sample.metainfo,
+            batch_input_shape=tuple(images.shape[-2:]),
+            img_shape=(round(height * y), round(width * x)),
+        )
+        if 'scale_factor' in sample:
+            own_x, own_y = sample.scale_factor[:2]
+            metainfo['scale_factor'] = (own_x * x, own_y * y)
+        samples.append(type(sample)(metainfo=metainfo))
+    return samples
 
 
 def describe_pixels(preprocessor: BaseDataPreprocessor) -> str:
@@ -142,7 +199,7 @@ def _pixel_format(
     return mean, std, flipped
 
 
-def _valid_shapes(
+def valid_shapes(
     images: Tensor, data_samples: Optional[Sequence]
 ) -> List[Tuple[int, int]]:
     """(height, width) of each image without its padding. Only mmdet's

@@ -15,9 +15,10 @@ from ..checkpoints import CONNECTORS, classes_of, read_checkpoint
 from ..config import load_cfg
 from .acceleration import accelerate
 from .building import build_model, name_of
-from .pixels import PixelTranslator
+from .pixels import PixelTranslator, valid_shapes
 from .sources import Rows, Source
 from .taps import Taps
+from .zoom import NO_ZOOM, Zoom
 
 TOLERANCE = 1e-4  # of an accelerated teacher's features, to the largest
 
@@ -41,6 +42,7 @@ class Teacher:
             to True.
         run_preprocessor (dict, optional): The run's, for a model whose config has
             none. Defaults to None.
+        zoom (Zoom): The size at which it sees the student's images. Defaults to theirs.
 
     Attributes:
         taps (Taps): Whose features are seen when it predicts; none at first.
@@ -57,6 +59,7 @@ class Teacher:
         preprocessor: BaseDataPreprocessor,
         accelerate: bool = True,
         run_preprocessor: Optional[dict] = None,
+        zoom: Zoom = NO_ZOOM,
     ) -> None:
         cfg = ConfigDict(cfg)
         self.name = name_of(cfg)
@@ -73,7 +76,8 @@ class Teacher:
         self._to_accelerate = accelerate
         self.taps = Taps((), self.model)
         self.classes = classes_of(checkpoint)
-        self.pixels = PixelTranslator(preprocessor, self.model.data_preprocessor)
+        pixels = (preprocessor, self.model.data_preprocessor)
+        self.pixels = PixelTranslator(*pixels, zoom)
 
     def _load(self, checkpoint: dict) -> None:
         state_dict = checkpoint.get('state_dict', checkpoint)
@@ -196,6 +200,12 @@ class Teacher:
             self.to(inputs)  # a copy of the distiller, such as EMA's, took it away
         return self.pixels(inputs, data_samples)
 
+    def factors(
+        self, inputs: Tensor, data_samples: Sequence
+    ) -> List[Tuple[float, float]]:
+        """How many of its pixels one of the student's is, see :meth:`Zoom.factors`."""
+        return self.pixels.zoom.factors(valid_shapes(inputs, data_samples))
+
     @torch.no_grad()
     def accelerate(self, inputs: Tensor, data_samples: Sequence) -> None:
         """Go on as what :func:`accelerate` makes of the model, if that sees the same.
@@ -259,11 +269,18 @@ class Teacher:
         Returns:
             Rows: Predictions of the same rows, and the features of its taps.
         """
-        inputs = self.prepare_inputs(inputs, data_samples)
+        images = self.prepare_inputs(inputs, data_samples)
+        zoom = self.pixels.zoom
+        rows.octaves = zoom.octaves or 0
+        rows.zoom = (
+            inputs.new_tensor(self.factors(inputs, data_samples)) if zoom else None
+        )
         with self.taps.observe(self.model) as features:
-            taught = source.teach(self.model, inputs, rows)
+            taught = source.teach(self.model, images, rows)
         taught.features = features
-        taught.image_size = tuple(inputs.shape[-2:])
+        ((x, y),) = zoom.factors([inputs.shape[-2:]])
+        height, width = images.shape[-2:]
+        taught.image_size = (round(height / y), round(width / x))
         return taught
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':

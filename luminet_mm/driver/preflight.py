@@ -16,6 +16,7 @@ from mmengine.registry import init_default_scope
 
 from ..config import load_cfg
 from ..distillers.building import build_model
+from ..distillers.zoom import Zoom
 from ..registry import DATASETS, MODELS
 from .data import Data, datasets
 
@@ -95,7 +96,8 @@ def check_models(cfg: Config, ckpt: Optional[str]) -> int:
     with quiet(), tempfile.TemporaryDirectory() as folder:
         if not ckpt:
             pixels = model.get('data_preprocessor')
-            teacher, _ = build_model(model.teacher, 'model.teacher', pixels)
+            plain, _ = Zoom.of(model.teacher)
+            teacher, _ = build_model(plain, 'model.teacher', pixels)
             model.teacher_ckpt = osp.join(folder, 'teacher.pth')
             torch.save(dict(state_dict=teacher.state_dict()), model.teacher_ckpt)
         distiller = MODELS.build(model)

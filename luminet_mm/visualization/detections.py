@@ -9,6 +9,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..distillers import LogitDistiller
+from ..distillers.pixels import samples_of
 from .figure import DPI, new_figure, to_image
 
 HEIGHT = 360  # of each picture, in pixels; upstream's lettering suits it
@@ -56,7 +57,15 @@ def detect_by_teachers(
     for index, teacher in enumerate(teachers, 1):
         title = 'teacher' if len(teachers) == 1 else f'teacher {index}'
         pixels = teacher.prepare_inputs(inputs, data_samples)
-        found[title] = detect(teacher.model, pixels, data_samples, rescale)
+        samples, to_file = data_samples, rescale
+        if teacher.pixels.zoom:
+            factors = teacher.factors(inputs, samples)
+            samples = samples_of(samples, pixels, factors)
+            if not rescale:  # to the student's pixels, then
+                for sample, factor in zip(samples, factors):
+                    sample.set_metainfo(dict(scale_factor=factor))
+                to_file = True
+        found[title] = detect(teacher.model, pixels, samples, to_file)
     return found
 
 

@@ -7,6 +7,8 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from ..zoom import Zoom
+
 
 @dataclass
 class Rows:
@@ -24,13 +26,20 @@ class Rows:
         features (dict[str, list[Tensor]]): By the name of their tap, each of shape
             (B, C, H, W) or (B, C), the student's with gradient.
         image_size (tuple[int, int], optional): Height and width of the images that the
-            model was given, with their padding.
+            model was given, with their padding, in pixels of the student's.
+        zoom (Tensor, optional): How many pixels of the teacher that is asked one of the
+            student's is, along x and y, of each image, shape (B, 2); None where it
+            sees them at their size.
+        octaves (int): By how many levels of a pyramid the teacher's maps are shifted
+            then: its level i + octaves has the size of the student's level i.
     """
 
     logits: Optional[Tensor] = None
     labels: Optional[Tensor] = None
     features: Dict[str, List[Tensor]] = field(default_factory=dict)
     image_size: Optional[Tuple[int, int]] = None
+    zoom: Optional[Tensor] = None
+    octaves: int = 0
 
     def labels_of(self, prediction: str) -> Optional[Tensor]:
         """Labels of the rows of one of the source's predictions."""
@@ -93,6 +102,22 @@ class Source(metaclass=ABCMeta):
         Raises:
             ValueError: If their logits cannot correspond row by row.
         """
+
+    def check_zoom(self, zoom: Zoom, key: str) -> None:
+        """Check that a teacher may see the student's images at another size.
+
+        Args:
+            zoom (Zoom): At which.
+            key (str): The config key of the teacher, for error messages.
+
+        Raises:
+            ValueError: If its rows could not be paired with the student's then, which
+                a family is taken to be unless it says otherwise here.
+        """
+        raise ValueError(
+            f'{key} is {zoom}, and {type(self).__name__} cannot pair the rows of two '
+            'sizes; remove scale and size'
+        )
 
     def family(self, model: BaseModel) -> str:
         """Names of the classes that decide what the model's rows are.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ...compat import is_instance
 from ...registry import SOURCES
+from ..zoom import Zoom
 from .base import (
     Rows,
     Source,
@@ -71,6 +72,9 @@ class ClassifierSource(Source):
                 f'{softmax} by a softmax: their logits mean different things; give '
                 'both the same kind of loss'
             )
+
+    def check_zoom(self, zoom: Zoom, key: str) -> None:
+        """Any: rows are images."""
 
     def family(self, model: BaseModel) -> str:
         return class_names(model, _classifying_module(model), _loss(model))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...checks import check_number
 from ...compat import is_instance
 from ...registry import SOURCES
+from ..zoom import Zoom
 from .base import (
     Rows,
     Source,
@@ -28,9 +29,10 @@ from .dense_boxes import (
     units,
 )
 from .priors import (
+    Pyramids,
     at_chosen,
     check_heads,
-    check_maps,
+    check_octaves,
     confidence,
     flatten,
     highest,
@@ -109,7 +111,11 @@ class DenseRows(Rows):
         self.quality = quality_maps(output, head)
 
     def take(
-        self, compared: FrozenSet[str], chosen: Tensor, priors: Optional[Tensor]
+        self,
+        compared: FrozenSet[str],
+        chosen: Tensor,
+        priors: Optional[Tensor],
+        zoom: Optional[Tensor] = None,
     ) -> None:
         """Make rows of the chosen priors, of what is compared.
 
@@ -117,10 +123,12 @@ class DenseRows(Rows):
             compared (frozenset[str]): The predictions.
             chosen (Tensor): Shape (B, P), bool.
             priors (Tensor, optional): Units of the boxes, see :attr:`priors`.
+            zoom (Tensor, optional): See :func:`corners`. Defaults to None.
         """
         self.logits = take(self.maps, chosen, self.head)
         if 'deltas' in compared:
-            self.deltas = deltas(corners(self.box_maps, chosen, self.head), priors)
+            boxes = corners(self.box_maps, chosen, self.head, zoom)
+            self.deltas = deltas(boxes, priors)
         if 'sides' in compared:
             self.sides = sides(self.box_maps, chosen, self.head)
         if 'objectness' in compared:
@@ -244,6 +252,9 @@ class DenseSource(Source):
                 'reg_max): they must be the same'
             )
 
+    def check_zoom(self, zoom: Zoom, key: str) -> None:
+        check_octaves(zoom, key, 'the priors of a dense detector')
+
     def family(self, model: BaseModel) -> str:
         head = model.bbox_head
         return class_names(
@@ -292,16 +303,17 @@ class DenseSource(Source):
         taught = DenseRows()
         output = head(teacher.extract_feat(inputs))
         taught.see(output, head, self.compared)
-        check_maps(rows.maps, taught.maps)
+        pyramids = Pyramids(rows.maps, taught.maps, head, rows.octaves)
         if rows.chosen is None:
-            self._choose(rows, taught)
+            self._choose(rows, taught, pyramids)
             if 'deltas' in self.compared:
                 rows.priors = units(rows.box_maps, rows.chosen, rows.head)
             with torch.enable_grad():  # a teacher is asked without
                 rows.take(self.compared, rows.chosen, rows.priors)
             if rows.assigned is not None:
                 rows.labels = _in_order(rows.assigned, rows)
-        taught.take(self.compared, rows.chosen, rows.priors)
+        chosen = pyramids.to_teacher(rows.chosen)
+        taught.take(self.compared, chosen, rows.priors, rows.zoom)
         return taught
 
     def check_rows(self, student: BaseModel, rows: DenseRows, num_images: int) -> None:
@@ -318,21 +330,23 @@ class DenseSource(Source):
             )
         check_matrix(name, rows, num_columns=head.num_classes + 1)
 
-    def _choose(self, rows: DenseRows, taught: DenseRows) -> None:
+    def _choose(self, rows: DenseRows, taught: DenseRows, pyramids: Pyramids) -> None:
         """Say which priors are rows, and what they are worth."""
-        head, maps = taught.head, taught.maps
-        shape = (len(maps[0]), sum(num_priors(maps, head.cls_out_channels)))
+        head = taught.head
+        shared = pyramids.shared
         weighed = self.compared != {'logits'}
         if weighed or self.rows == 'confident':
-            score = confidence(maps, head, taught.quality)
+            score = confidence(taught.maps, head, taught.quality)
+            score = pyramids.to_student(score, -torch.inf)
         if self.rows == 'all':
-            rows.chosen = maps[0].new_ones(shape, dtype=torch.bool)
+            rows.chosen = shared
         elif self.rows == 'assigned':
-            others = torch.rand(shape, device=maps[0].device)
             positive = rows.assigned < head.num_classes
-            rows.chosen = highest(positive + others, self.num_rows)
+            others = torch.rand(positive.shape, device=positive.device)
+            chance = (positive + others).masked_fill(~shared, -1)
+            rows.chosen = highest(chance, self.num_rows) & shared
         else:
-            rows.chosen = highest(score, self.num_rows)
+            rows.chosen = highest(score, self.num_rows) & shared
         if weighed:
             rows.weights = _in_order(probability(score, head, taught.quality), rows)
 

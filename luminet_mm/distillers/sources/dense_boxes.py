@@ -50,22 +50,29 @@ def box_maps(output: Sequence[Any], head: nn.Module) -> List[Tensor]:
     return maps
 
 
-def corners(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
+def corners(
+    maps: List[Tensor],
+    chosen: Tensor,
+    head: nn.Module,
+    zoom: Optional[Tensor] = None,
+) -> Tensor:
     """The boxes that a head predicts at the chosen priors.
 
     Args:
         maps (list[Tensor]): What it regresses, by level, shape (B, A * D, H, W).
         chosen (Tensor): Which of its priors, shape (B, P), bool.
         head (nn.Module): The head.
+        zoom (Tensor, optional): How many of its pixels one of the student's is, along
+            x and y, of each image, shape (B, 2). Defaults to None, one.
 
     Returns:
-        Tensor: x1, y1, x2, y2 in pixels of the network's input, shape (N, 4).
+        Tensor: x1, y1, x2, y2 in pixels of the student's input, shape (N, 4).
     """
-    boxes = [
-        _decode(head, values.float(), *_priors(head, index, maps, place))
-        for index, (values, place) in enumerate(by_level(maps, chosen, head))
-    ]
-    return torch.cat(boxes)
+    found = []
+    for index, (values, place) in enumerate(by_level(maps, chosen, head)):
+        boxes = _decode(head, values.float(), *_priors(head, index, maps, place))
+        found.append(boxes if zoom is None else boxes / zoom[place[0]].repeat(1, 2))
+    return torch.cat(found)
 
 
 def units(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:

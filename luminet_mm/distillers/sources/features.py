@@ -4,6 +4,7 @@ from typing import Iterator
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from ..zoom import Zoom
 from .base import Rows, Source, class_names
 
 
@@ -26,6 +27,9 @@ class FeatureSource(Source):
 
     def check(self, student: BaseModel, teacher: BaseModel, key: str) -> None:
         """Nothing has to be the same."""
+
+    def check_zoom(self, zoom: Zoom, key: str) -> None:
+        """Any: the losses look at the shapes."""
 
     def family(self, model: BaseModel) -> str:
         parts = (getattr(model, name, None) for name in ('backbone', 'neck'))

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..zoom import Zoom
 from .base import add_background, is_sigmoid
 
 # What predicts centreness, IoU or objectness in upstream's heads
@@ -39,19 +40,93 @@ def check_heads(head_S: nn.Module, head_T: nn.Module, key_S: str, key_T: str) ->
             )
 
 
-def check_maps(maps_S: List[Tensor], maps_T: List[Tensor]) -> None:
-    """Check that the maps of two models have the same shapes.
+def check_octaves(zoom: Zoom, key: str, what: str) -> None:
+    """Check that a teacher that sees another size has maps of the same places.
+
+    Args:
+        zoom (Zoom): At which size it sees images.
+        key (str): The config key of the teacher.
+        what (str): What is compared place by place.
+
+    Raises:
+        ValueError: If it has not.
+    """
+    if zoom.octaves is None:
+        raise ValueError(
+            f'{key} is {zoom}, and {what} can only be paired where the levels of the '
+            f'two pyramids are: {key}.scale must be 2, 4, 0.5 or the like'
+        )
+
+
+class Pyramids:
+    """Priors of student and teacher, paired level by level.
+
+    Level i of the student is the teacher's i + octaves: where the teacher sees an image
+    twice as large, its map of twice the stride has the same places, and its anchors
+    there are as large as the student's on the image. What has no counterpart is not
+    compared.
+
+    Args:
+        maps_S, maps_T (list[Tensor]): Classification maps of the two, by level.
+        head (nn.Module): The head of one; they were compared before.
+        octaves (int): The shift.
 
     Raises:
         ValueError: If the two were given images of different sizes.
     """
-    shapes_S, shapes_T = map(shapes, (maps_S, maps_T))
-    if shapes_S != shapes_T:
-        raise ValueError(
-            f'the classification maps of the student have the shapes {shapes_S}, '
-            f'those of the teacher {shapes_T}; give both models the same '
-            'data_preprocessor.pad_size_divisor'
-        )
+
+    def __init__(
+        self,
+        maps_S: List[Tensor],
+        maps_T: List[Tensor],
+        head: nn.Module,
+        octaves: int = 0,
+    ) -> None:
+        self.maps_S, self.maps_T, self.octaves = maps_S, maps_T, octaves
+        self.channels = head.cls_out_channels
+        first, last = max(0, -octaves), min(len(maps_S), len(maps_T) - octaves)
+        shapes_S = shapes(maps_S[first:last])
+        shapes_T = shapes(maps_T[first + octaves : max(last + octaves, 0)])
+        if not shapes_S or shapes_S != shapes_T:
+            raise ValueError(
+                f'the classification maps of the student have the shapes {shapes_S}, '
+                f'those of the teacher {shapes_T}; give both models the same '
+                'data_preprocessor.pad_size_divisor'
+            )
+
+    @property
+    def shared(self) -> Tensor:
+        """Which of the student's priors have a counterpart, shape (B, P), bool."""
+        num = sum(num_priors(self.maps_T, self.channels))
+        shape = (len(self.maps_T[0]), num)
+        every = torch.ones(shape, dtype=torch.bool, device=self.maps_T[0].device)
+        return self.to_student(every, False)
+
+    def to_student(self, values: Tensor, fill: float) -> Tensor:
+        """Values of the teacher's priors, (B, P_T), at the student's, (B, P)."""
+        return self._shift(values, self.maps_T, self.maps_S, self.octaves, fill)
+
+    def to_teacher(self, mask: Tensor) -> Tensor:
+        """A mask of the student's priors, (B, P), as one of the teacher's, (B, P_T)."""
+        return self._shift(mask, self.maps_S, self.maps_T, -self.octaves, False)
+
+    def _shift(
+        self,
+        values: Tensor,
+        maps: List[Tensor],
+        others: List[Tensor],
+        octaves: int,
+        fill: float,
+    ) -> Tensor:
+        if not octaves:
+            return values
+        levels = values.split(num_priors(maps, self.channels), dim=1)
+        shifted = []
+        for index, num in enumerate(num_priors(others, self.channels), start=octaves):
+            inside = 0 <= index < len(levels)
+            nothing = values.new_full((len(values), num), fill)
+            shifted.append(levels[index] if inside else nothing)
+        return torch.cat(shifted, dim=1)
 
 
 def shapes(maps: Sequence[Tensor]) -> List[tuple]:

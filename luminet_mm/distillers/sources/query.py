@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from ...checks import check_number
 from ...compat import is_instance
 from ...registry import SOURCES
+from ..pixels import samples_of
+from ..zoom import Zoom
 from .base import (
     Rows,
     Source,
@@ -147,6 +149,9 @@ class QuerySource(Source):
                     * what.startswith('decoder')
                 )
 
+    def check_zoom(self, zoom: Zoom, key: str) -> None:
+        """Any: boxes are in units of the image."""
+
     def family(self, model: BaseModel) -> str:
         head = model.bbox_head
         return class_names(model, head, head.loss_cls)
@@ -178,7 +183,8 @@ class QuerySource(Source):
         rows.assigned = _by_layer(given, rows.scores)
 
     def teach(self, teacher: BaseModel, inputs: Tensor, rows: QueryRows) -> QueryRows:
-        taught = QueryRows(samples=_of_size(rows.samples, inputs))
+        factors = [(1, 1)] * len(inputs) if rows.zoom is None else rows.zoom.tolist()
+        taught = QueryRows(samples=samples_of(rows.samples, inputs, factors))
         self._see(taught, teacher, teacher(inputs, taught.samples, mode='tensor'))
         assigner = rows.head.assigner
         if rows.targets is not None:
@@ -236,17 +242,6 @@ def _at(values: Tensor, index: Tensor) -> Tensor:
 def _has_dense(head: nn.Module) -> bool:
     """Whether queries of another kind come after a head's own (DDQ)."""
     return head.training and is_instance(head, 'mmdet.models', 'DDQDETRHead')
-
-
-def _of_size(samples: list, inputs: Tensor) -> list:
-    """Samples of the same images in a batch that may be padded to another size."""
-    size = tuple(inputs.shape[-2:])
-    if tuple(samples[0].batch_input_shape) == size:
-        return samples
-    return [
-        type(sample)(metainfo={**sample.metainfo, 'batch_input_shape': size})
-        for sample in samples
-    ]
 
 
 def _instances(rows: QueryRows) -> Iterator[InstanceData]:

@@ -10,8 +10,16 @@ from torch import Tensor, nn
 from ...checks import check_number
 from ...compat import is_instance
 from ...registry import SOURCES
+from ..zoom import Zoom
 from .base import Rows, Source, check_matrix, class_names
-from .priors import check_heads, check_maps, confidence, highest, take
+from .priors import (
+    Pyramids,
+    check_heads,
+    check_octaves,
+    confidence,
+    highest,
+    take,
+)
 
 STDS = (0.1, 0.1, 0.2, 0.2)  # of the deltas of a Faster R-CNN
 
@@ -177,6 +185,11 @@ class TwoStageSource(Source):
                 f'{key}.rpn_head',
             )
 
+    def check_zoom(self, zoom: Zoom, key: str) -> None:
+        """Any of classes and boxes; of objectness, one by which anchors are shifted."""
+        if 'objectness' in self.compared:
+            check_octaves(zoom, key, 'objectness')
+
     def family(self, model: BaseModel) -> str:
         roi_head = model.roi_head
         parts = [roi_head.bbox_head, roi_head.bbox_roi_extractor, roi_head.bbox_sampler]
@@ -244,7 +257,11 @@ class TwoStageSource(Source):
             for name, part in CONTEXT.items()
             if getattr(roi_head, part, None) is not None
         }
-        predicted = roi_head._bbox_forward(*stage, feats, rows.rois, **context)
+        rois = rows.rois
+        if rows.zoom is not None:
+            factors = rows.zoom[rois[:, 0].long()].repeat(1, 2)
+            rois = torch.cat([rois[:, :1], rois[:, 1:] * factors], dim=1)
+        predicted = roi_head._bbox_forward(*stage, feats, rois, **context)
         taught = RoIRows(predicted['cls_score'])
         if 'deltas' in self.compared:
             _, head = self._bbox_modules(teacher, 'teacher')
@@ -269,14 +286,18 @@ class TwoStageSource(Source):
     ) -> Tensor:
         """The teacher's, shape (M, 2); the first one chooses the anchors."""
         maps = list(head(feats)[0])
-        check_maps(rows.rpn_maps, maps)
+        pyramids = Pyramids(rows.rpn_maps, maps, head, rows.octaves)
         if rows.chosen is None:
-            likely = highest(confidence(maps, head), self.num_anchors // 2)
+            score = pyramids.to_student(confidence(maps, head), -torch.inf)
+            likely = highest(score, self.num_anchors // 2)
             others = torch.rand(likely.shape, device=likely.device)
-            rows.chosen = highest(likely + others, self.num_anchors)
+            rows.chosen = highest(
+                (likely + others).masked_fill(~pyramids.shared, -1), self.num_anchors
+            )
+            rows.chosen &= pyramids.shared
             with torch.enable_grad():  # a teacher is asked without
                 rows.objectness = take(rows.rpn_maps, rows.chosen, head)
-        return take(maps, rows.chosen, head)
+        return take(maps, pyramids.to_teacher(rows.chosen), head)
 
     def _bbox_modules(self, model: BaseModel, role: str) -> Tuple[nn.Module, nn.Module]:
         """RoI extractor and box head, of the chosen stage where there are many."""
