@@ -4,14 +4,16 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import MessageHub, print_log
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from ..checks import check_arguments, check_boolean, check_type
+from ..checks import check_arguments, check_boolean, check_number, check_type
 from ..registry import MODELS
 from .base_distiller import BaseDistiller
 from .building import build_model, check_told, num_params
 from .distill_losses import compares_features
 from .features import compare, connect
+from .own_loss import warn_of_what_is_left, weigh, with_labels
 from .pixels import describe_pixels
 from .proof import is_proven, prove
 from .sources import ClassifierSource, Rows
@@ -71,6 +73,11 @@ class LogitDistiller(BaseDistiller):
         source (dict, optional): Where logits come from, e.g.
             ``dict(type='TwoStageSource', teacher_stage=2)``. Defaults to None,
             which finds the family of the student.
+        own_loss_weight (float): Factor of the student's own losses. With 0 the teacher
+            alone teaches, so that images need no labels (an annotation file without
+            annotations, a folder of images), and those that have some are used without;
+            a row's class is then the one that the teacher finds likeliest. Defaults to
+            1.0.
         data_preprocessor (dict, optional): The run's, which mmengine's runner passes
             from a config's top level. It is the student's, whatever the student's own
             file says, and that of a teacher whose config has none.
@@ -93,16 +100,23 @@ class LogitDistiller(BaseDistiller):
         distill_losses: Optional[Dict[str, dict]] = None,
         teacher_ckpt: Union[str, List[str], None] = None,
         accelerate_teacher: bool = True,
+        own_loss_weight: float = 1.0,
         data_preprocessor: Optional[dict] = None,
         **kwargs: Any,
     ) -> None:
         # first, as a misspelt `teacher` is none
         check_arguments('model', LogitDistiller, kwargs)
         check_boolean('model.accelerate_teacher', accelerate_teacher)
+        check_number('model.own_loss_weight', own_loss_weight, at_least=0)
         super().__init__(
             student, distill_losses, data_preprocessor=data_preprocessor, **kwargs
         )
         self.accelerate_teacher = accelerate_teacher
+        self.own_loss_weight = own_loss_weight
+        self.source.unlabelled = own_loss_weight == 0
+        if self.source.unlabelled:
+            self._check_own_end()
+            warn_of_what_is_left(self.source)
         self._run_preprocessor = data_preprocessor
         self._teacher_cfgs = _pair_with_ckpts(teacher, teacher_ckpt)
         for _, _, zoom in self._teacher_cfgs:
@@ -116,6 +130,25 @@ class LogitDistiller(BaseDistiller):
     def _feature_losses(self) -> Dict[str, nn.Module]:
         losses = self.distill_losses.items()
         return {name: loss for name, loss in losses if compares_features(loss)}
+
+    def _check_own_end(self) -> None:
+        for name in ('stop_epoch', 'stop_iter'):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f'model.{name}={getattr(self, name)}: with model.own_loss_weight=0 '
+                    'there is nothing to learn without the teacher; remove one of the '
+                    'two'
+                )
+
+    def _observed_loss(
+        self, model: BaseModel, inputs: Tensor, data_samples: list
+    ) -> Tuple[Dict[str, Tensor], Rows]:
+        if self.source.unlabelled:
+            data_samples = with_labels(data_samples, inputs)
+        losses, rows = super()._observed_loss(model, inputs, data_samples)
+        if self.own_loss_weight != 1:
+            losses = weigh(losses, self.own_loss_weight)
+        return losses, rows
 
     def _check_zoom(self, zoom: Zoom) -> None:
         if not zoom:
@@ -186,13 +219,16 @@ class LogitDistiller(BaseDistiller):
             self.build_teachers()
         if self._is_first and self.training:
             self._prove_models(inputs, data_samples)
-            _warn_of_no_truth(data_samples)
+            if not self.source.unlabelled:
+                _warn_of_no_truth(data_samples)
         for teacher in self.teachers:
             teacher.accelerate(inputs, data_samples)
         losses, rows = self._observed_loss(self.student, inputs, data_samples)
         self.teacher_time.start(inputs.device)
         taught = self._teach(inputs, data_samples, rows)
         self.teacher_time.stop()
+        if self.source.unlabelled and taught.logits is not None:
+            rows.labels = taught.logits.argmax(dim=1)
         if self._is_first:
             self.source.check_rows(self.student, rows, len(inputs))
         return losses, rows, taught

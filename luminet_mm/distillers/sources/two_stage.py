@@ -47,6 +47,9 @@ class RoIRows(Rows):
             0.1, 0.1, 0.2, 0.2; zero in rows of background.
         objectness (Tensor, optional): Logits of "object" and of background at M
             anchors, rows of their own without labels, shape (M, 2).
+        head (nn.Module, optional): The student's box head.
+        bbox_pred (Tensor, optional): What it predicts of the boxes, shape (N, D); None
+            once it is known of which class ``deltas`` are.
         rpn_maps (list[Tensor]): The student's maps of objectness, by level.
         chosen (Tensor, optional): Which of the P anchors of each image are compared,
             shape (B, P), bool.
@@ -55,6 +58,8 @@ class RoIRows(Rows):
     rois: Optional[Tensor] = None
     deltas: Optional[Tensor] = None
     objectness: Optional[Tensor] = None
+    head: Optional[nn.Module] = None
+    bbox_pred: Optional[Tensor] = None
     rpn_maps: List[Tensor] = field(default_factory=list)
     chosen: Optional[Tensor] = None
 
@@ -244,9 +249,12 @@ class TwoStageSource(Source):
         finally:
             for handle in handles:
                 handle.remove()
-        rows.rois, rows.logits, bbox_pred, rows.labels = _of_loss(head, calls, losses)
-        if 'deltas' in self.compared:
-            rows.deltas = _deltas(head, bbox_pred, rows.labels)
+        rows.head = head
+        rows.rois, rows.logits, rows.bbox_pred, rows.labels = _of_loss(
+            head, calls, losses
+        )
+        if 'deltas' in self.compared and not self.unlabelled:
+            rows.deltas = _deltas(head, rows.bbox_pred, rows.labels)
 
     def teach(self, teacher: BaseModel, inputs: Tensor, rows: RoIRows) -> RoIRows:
         feats = teacher.extract_feat(inputs)
@@ -264,6 +272,11 @@ class TwoStageSource(Source):
         predicted = roi_head._bbox_forward(*stage, feats, rois, **context)
         taught = RoIRows(predicted['cls_score'])
         if 'deltas' in self.compared:
+            if self.unlabelled and rows.bbox_pred is not None:
+                rows.labels = taught.logits.argmax(dim=1)
+                with torch.enable_grad():  # a teacher is asked without
+                    rows.deltas = _deltas(rows.head, rows.bbox_pred, rows.labels)
+                rows.bbox_pred = None  # the first teacher decides
             _, head = self._bbox_modules(teacher, 'teacher')
             taught.deltas = _deltas(head, predicted['bbox_pred'], rows.labels)
         if 'objectness' in self.compared:
