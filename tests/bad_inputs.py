@@ -1467,6 +1467,35 @@ for student, teacher, words in (
         teacher=make[teacher](),
         teacher_ckpt=weights(make[teacher]),
     )
+add = kind('sizes at which a teacher sees')
+for make, wrong, words in (
+    *((classifier, dict(scale=s), f'{s!r}') for s in (0, -1, nan, inf, '2', True, [2])),
+    *((classifier, dict(size=s), f'{s!r}') for s in (224, '224', (224,), (1, 2, 3))),
+    (classifier, dict(size=(0, 32)), '0'),
+    (classifier, dict(size=(32, 1.5)), '1.5'),
+    (classifier, dict(size=(32, None)), 'None'),
+    (classifier, dict(size=(32, 32), scale=2), 'scale & one of the two'),
+    (faster_rcnn, dict(size=(96, 96)), 'scale & FasterRCNN'),
+    (partial(detr, 'dab'), dict(size=(96, 96)), 'scale & DABDETR'),
+    (partial(dense, 'retinanet'), dict(scale=1.5), 'scale & 1.5 & 0.5'),
+    (partial(dense, 'fcos'), dict(scale=3), 'scale & 3 & 0.5'),
+):
+    add(
+        f'{make().get("type", make().get("cfg_path"))}, {wrong}',
+        f'model.teacher & {words}',
+        distil,
+        student=make(),
+        teacher=dict(make(), **wrong),
+    )
+for stop in ('stop_epoch', 'stop_iter'):
+    add(
+        f'no own loss, and {stop}',
+        f'model.{stop}=2 & model.own_loss_weight=0',
+        distil,
+        own_loss_weight=0,
+        **{stop: 2},
+    )
+add = kind('models that do not fit each other')
 add(
     'a mutual student that is a detector',
     'model.student & FasterRCNN',

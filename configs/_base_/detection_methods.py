@@ -6,6 +6,7 @@ _base_ = [
     './detection_methods/kd_det.py',
     './detection_methods/dkd_det.py',
     './detection_methods/luminet_det.py',
+    './detection_methods/luminet_box_det.py',
     './detection_methods/luminet_box_rpn_det.py',
     './detection_methods/fitnet_det.py',
     './detection_methods/fgfi_det.py',

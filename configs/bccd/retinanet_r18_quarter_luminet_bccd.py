@@ -1,0 +1,3 @@
+_base_ = './pairs/retinanet_r18_quarter_bccd.py'
+
+model = {{_base_.luminet}}

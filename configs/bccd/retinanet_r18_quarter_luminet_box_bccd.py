@@ -1,0 +1,3 @@
+_base_ = './retinanet_r18_quarter_luminet_bccd.py'
+
+model = {{_base_.luminet_box}}

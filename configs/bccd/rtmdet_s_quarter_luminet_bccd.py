@@ -1,0 +1,3 @@
+_base_ = './pairs/rtmdet_s_quarter_bccd.py'
+
+model = {{_base_.luminet}}

@@ -1,0 +1,3 @@
+_base_ = './rtmdet_s_quarter_luminet_bccd.py'
+
+model = {{_base_.luminet_box}}
