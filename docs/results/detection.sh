@@ -1,25 +1,34 @@
 #!/usr/bin/env bash
-# Faster R-CNN with few images: a student of a quarter of its teacher's width, alone and
-# by three methods, and LumiNet with boxes and RPN; then, on BCCD, LumiNet with one
-# thing varied at a time, features, alone with weights varied and beside the rest. Trained on train, tuned on val, and tested; on coco128, which
-# is too small to generalise from, on the training images as well.
-# Usage: docs/results/detection.sh bccd|coco128 DATA_FOLDER [WORK_DIR]
+# Detectors with few images: a student of a quarter of its teacher's width, alone and by
+# several methods; then, of Faster R-CNN on BCCD, LumiNet with one thing varied at a time,
+# and features, alone with weights varied and beside the rest. Trained on train, tuned on
+# val, and tested; on coco128, which is too small to generalise from, on the training
+# images as well.
+# Usage: [FAMILY=frcnn|retinanet|rtmdet] docs/results/detection.sh bccd|coco128
+#     DATA_FOLDER [WORK_DIR]
 # SEEDS are 0 to 4, VARIED (the seeds of what is varied) 0 to 2, JOBS (trainings at a
 # time) 2; ONLY names the trainings to run, of all. One teacher, of the first seed,
 # teaches all. The same command goes on where it was interrupted.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-[ $# -ge 2 ] || { sed -n '2,9s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,11s/^# //p' "$0" >&2; exit 2; }
 NAME=$1
 DATA=$(realpath "$2")/
-WORK=${3:-work_dirs/detection_$NAME}
+FAMILY=${FAMILY:-frcnn}
+WORK=${3:-work_dirs/detection_${FAMILY}_$NAME}
 SEEDS=${SEEDS:-0 1 2 3 4}
 VARIED=${VARIED:-0 1 2}
 : "${JOBS:=2}"
 FIRST=${SEEDS%% *}
-TEACHER=frcnn_r18_$NAME
-STUDENT=frcnn_quarter_$NAME
+case $FAMILY in
+frcnn) LARGE=frcnn_r18 METHODS='luminet kd dkd luminet_box_rpn' ;;
+retinanet) LARGE=retinanet_r18 METHODS='luminet kd luminet_box' ;;
+rtmdet) LARGE=rtmdet_s METHODS='luminet kd luminet_box' ;;
+*) echo "FAMILY=$FAMILY is none of frcnn, retinanet, rtmdet" >&2; exit 2 ;;
+esac
+TEACHER=${LARGE}_$NAME
+STUDENT=${FAMILY}_quarter_$NAME
 FIT=(test_dataloader.dataset.ann_file=annotations/instances_train2017.json
     test_dataloader.dataset.data_prefix.img=train2017/
     test_evaluator.ann_file="$DATA"annotations/instances_train2017.json)
@@ -45,7 +54,7 @@ train() {
 # distil SEED NAME METHOD|CONFIG [OPTION ...]: by the first seed's teacher
 distil() {
     local config=$3
-    [ -e "$config" ] || config=configs/$NAME/frcnn_r18_quarter_$3_$NAME.py
+    [ -e "$config" ] || config=configs/$NAME/${LARGE}_quarter_$3_$NAME.py
     train "$1" "$2" "$config" "${@:4}" \
         model.teacher_ckpt="$(cat "$WORK/seed$FIRST/$TEACHER/last_checkpoint")"
 }
@@ -64,13 +73,13 @@ done
 wait
 
 for seed in $SEEDS; do
-    for method in luminet kd dkd luminet_box_rpn; do
+    for method in $METHODS; do
         queue distil "$seed" $method $method
     done
 done
 
 # One thing varied at a time; variants.py has what the project itself has not kept
-if [ "$NAME" = bccd ]; then
+if [ "$FAMILY $NAME" = "frcnn bccd" ]; then
     LUMINET=model.distill_losses.loss_luminet
     BOX=(model.distill_losses.loss_box.type=luminet_mm.BoxLoss)
     RPN=(type=luminet_mm.KDLoss tau=1.0 compares=objectness)
@@ -98,7 +107,7 @@ if [ "$NAME" = bccd ]; then
 fi
 # Features: the published weights alone, and beside LumiNet, boxes and RPN; then weights
 # varied. The teacher remembers what it saw, which halves the time.
-if [ "$NAME" = bccd ]; then
+if [ "$FAMILY $NAME" = "frcnn bccd" ]; then
     mkdir -p "$WORK/configs"
     # remembering NAME BASE WHAT: a config of WHAT, a dict, whose teacher remembers
     remembering() {

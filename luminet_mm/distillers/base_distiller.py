@@ -18,6 +18,7 @@ from .building import build_model, initial_weights, name_of, num_params
 from .distill_losses import (
     INCOMPARABLE,
     build_loss,
+    check_weighs,
     compared,
     compares_features,
     labels_for,
@@ -110,6 +111,8 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
                     f', and a {type(built).__name__} is compared by its '
                     f'{" and ".join(self.source.predictions)} only'
                 )
+            if prediction in self.source.weighed:
+                check_weighs(name, self.distill_losses[name])
         self.source.compared |= set(of_rows.values())
         self.source.check_model(built, 'model.student')
         self.taps = Taps(self._places(0), built)
@@ -233,7 +236,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
             prediction = compared(distill_loss)
             preds_S, preds_T = getattr(rows, prediction), getattr(taught, prediction)
             given = labels_for(name, distill_loss, rows.labels_of(prediction))
-            given.update(weights_for(name, distill_loss, rows.weights_of(prediction)))
+            given.update(weights_for(distill_loss, rows.weights_of(prediction)))
             try:
                 losses[name] = factor * distill_loss(preds_S, preds_T.detach(), **given)
             except INCOMPARABLE as error:

@@ -148,26 +148,34 @@ def labels_for(name: str, loss: nn.Module, labels: Optional[Tensor]) -> dict:
     return dict(gt_labels=labels)
 
 
-def weights_for(name: str, loss: nn.Module, weights: Optional[Tensor]) -> dict:
-    """The weights of the rows as keyword arguments.
+def check_weighs(name: str, loss: nn.Module) -> None:
+    """Check that a loss takes rows that do not all count the same.
 
     Args:
         name (str): The loss's name.
         loss (nn.Module): The loss.
-        weights (Tensor, optional): Weight of each row, shape (N,); None where all count
-            the same.
 
     Raises:
-        ValueError: If the loss does not say that it takes them so.
+        ValueError: If it does not say so.
     """
-    if weights is None:
-        return {}
     if not getattr(loss, 'weighs_rows', False):
         raise ValueError(
             f'model.distill_losses.{name}: {type(loss).__name__} cannot be told that '
             'rows count differently, as boxes of a dense head do; take a loss of '
             'luminet_mm'
         )
+
+
+def weights_for(loss: nn.Module, weights: Optional[Tensor]) -> dict:
+    """The weights of the rows as keyword arguments.
+
+    Args:
+        loss (nn.Module): The loss.
+        weights (Tensor, optional): Weight of each row, shape (N,); None where all count
+            the same.
+    """
+    if weights is None:
+        return {}
     if getattr(loss, 'reduction', 'mean') != 'mean':
         return dict(weight=weights)
     return dict(weight=weights, avg_factor=weights.sum().clamp(min=1))

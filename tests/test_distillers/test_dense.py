@@ -138,13 +138,25 @@ def test_boxes_count_as_the_teacher_is_sure(make):
 
 
 def test_a_loss_that_cannot_weigh_is_refused(make):
-    model = make(
-        dense('atss'),
-        losses=dict(loss_l1=dict(type='mmdet.L1Loss', compares='deltas')),
-    )
-    data = model.data_preprocessor(detection_batch(), True)
+    losses = dict(loss_l1=dict(type='mmdet.L1Loss', compares='deltas'))
     with pytest.raises(ValueError, match='loss_l1: L1Loss cannot be told that rows'):
-        model.loss(**data)
+        make(dense('atss'), losses=losses)
+
+
+def test_centreness_is_no_iou(make):
+    """A PAA's head has an ATSS's parts, and predicts something else by them."""
+    paa = dict(
+        dense('atss'),
+        type='PAA',
+        bbox_head=dict(
+            dense('atss')['bbox_head'],
+            type='PAAHead',
+            loss_centerness=dict(type='CrossEntropyLoss', use_sigmoid=True),
+        ),
+    )
+    make(dense('atss'), paa)
+    with pytest.raises(ValueError, match='multiplied by centreness, and .* is IoU: re'):
+        make(dense('atss'), paa, losses=QUALITY)
 
 
 @pytest.mark.parametrize('student', ['atss', 'fcos'])

@@ -65,6 +65,7 @@ class Source(metaclass=ABCMeta):
         predictions (tuple[str, ...]): Attributes of its rows that a loss can compare.
         compared (frozenset[str]): The logits, and those that the losses compare; the
             distiller adds them, so that nothing is made that nobody asked for.
+        weighed (frozenset[str]): Those whose rows do not all count the same.
         unlabelled (bool): Whether labels do not count, or there are none, so that a
             row's class is what the teachers find likeliest; the distiller says so.
     """
@@ -72,6 +73,7 @@ class Source(metaclass=ABCMeta):
     rows_are_images = False
     predictions: Tuple[str, ...] = ('logits',)
     compared: FrozenSet[str] = frozenset({'logits'})
+    weighed: FrozenSet[str] = frozenset()
     unlabelled = False
 
     @classmethod

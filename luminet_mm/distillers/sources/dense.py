@@ -29,6 +29,7 @@ from .dense_boxes import (
     units,
 )
 from .priors import (
+    QUALITY,
     Pyramids,
     at_chosen,
     check_heads,
@@ -39,8 +40,8 @@ from .priors import (
     logit_maps,
     num_priors,
     probability,
-    problem_of_quality,
     quality_maps,
+    quality_of,
     shapes,
     take,
 )
@@ -96,7 +97,7 @@ class DenseRows(Rows):
         return None if prediction in ('sides', 'objectness') else self.labels
 
     def weights_of(self, prediction: str) -> Optional[Tensor]:
-        if prediction == 'logits' or self.weights is None:
+        if prediction == 'logits':
             return None
         return self.weights.repeat_interleave(4 if prediction == 'sides' else 1)
 
@@ -185,6 +186,7 @@ class DenseSource(Source):
     """
 
     predictions = ('logits', 'deltas', 'sides', 'objectness')
+    weighed = frozenset(predictions) - {'logits'}
 
     def __init__(self, rows: str = 'confident', num_rows: int = 512) -> None:
         if rows not in CHOICES:
@@ -223,10 +225,13 @@ class DenseSource(Source):
                 f'{key}.bbox_head is a {type(head).__name__}, which {problem}'
             )
         no_sides = None if has_sides(head) else 'predicts no distributions'
+        no_quality = (
+            f'has none of {", ".join(QUALITY)}, so nothing multiplies its scores'
+        )
         for prediction, problem in (
             ('deltas', problem_of_boxes(head)),
             ('sides', no_sides),
-            ('objectness', problem_of_quality(head)),
+            ('objectness', None if quality_of(head) else no_quality),
         ):
             if problem and prediction in self.compared:
                 raise ValueError(
@@ -242,9 +247,17 @@ class DenseSource(Source):
             'model.student.bbox_head',
             f'{key}.bbox_head',
         )
-        bins_S, bins_T = (
-            getattr(model.bbox_head, 'reg_max', None) for model in (student, teacher)
-        )
+        heads = (student.bbox_head, teacher.bbox_head)
+        quality_S, quality_T = map(quality_of, heads)
+        if 'objectness' in self.compared and quality_S != quality_T:
+            name_S, name_T = (type(head).__name__ for head in heads)
+            raise ValueError(
+                f'model.student.bbox_head is a {name_S}, whose scores are multiplied '
+                f'by {quality_S}, and {key}.bbox_head a {name_T}, where it is '
+                f"{quality_T}: remove the loss that compares 'objectness' from "
+                'model.distill_losses'
+            )
+        bins_S, bins_T = (getattr(head, 'reg_max', None) for head in heads)
         if 'sides' in self.compared and bins_S != bins_T:
             raise ValueError(
                 f'the student has distributions up to {bins_S} (model.student.'

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...compat import is_instance
-from .priors import at_chosen, by_level
+from .priors import at_chosen, by_level, is_head
 
 # Sides of a box are measured in the size of the anchor that it is regressed from. A
 # point has none: it counts as the smallest anchor that ATSS and GFL have at its stride.
@@ -24,11 +24,11 @@ OTHERWISE = ('FoveaHead', 'RepPointsHead', 'GuidedAnchorHead')
 
 def problem_of_boxes(head: nn.Module) -> Optional[str]:
     """Why a head's boxes cannot be taken, or None."""
-    if _is(head, 'YOLOXHead', 'TOODHead'):
+    if is_head(head, 'YOLOXHead', 'TOODHead'):
         return None
     coder = getattr(head, 'bbox_coder', None)
     known = any(is_instance(coder, 'mmdet.models.task_modules', c) for c in CODERS)
-    if _is(head, *OTHERWISE) or not known:
+    if is_head(head, *OTHERWISE) or not known:
         return (
             f'regresses boxes in a way of its own (bbox_coder: {type(coder).__name__})'
         )
@@ -43,7 +43,7 @@ def has_sides(head: nn.Module) -> bool:
 def box_maps(output: Sequence[Any], head: nn.Module) -> List[Tensor]:
     """What a head regresses in the end, by level, shape (B, A * D, H, W), in training
     as in testing."""
-    maps = list(output[-1 if _is(head, 'VFNetHead') else 1])
+    maps = list(output[-1 if is_head(head, 'VFNetHead') else 1])
     if head.training and _is_normalised(head):
         strides = head.prior_generator.strides
         maps = [level * stride[0] for level, stride in zip(maps, strides)]
@@ -134,10 +134,10 @@ def _priors(
 
 def _decode(head: nn.Module, values: Tensor, priors: Tensor, stride: Tensor) -> Tensor:
     """Corners in pixels, shape (N, 4), as the head finds them in testing."""
-    if _is(head, 'YOLOXHead'):
+    if is_head(head, 'YOLOXHead'):
         priors = torch.cat([priors, stride.expand_as(priors)], dim=1)
         return head._bbox_decode(priors, values)
-    if _is(head, 'TOODHead'):  # has corners already
+    if is_head(head, 'TOODHead'):  # has corners already
         return values * stride.repeat(2)
     if has_sides(head):
         values = head.integral(values) * stride[0]
@@ -147,10 +147,6 @@ def _decode(head: nn.Module, values: Tensor, priors: Tensor, stride: Tensor) -> 
 
 def _is_normalised(head: nn.Module) -> bool:
     """Whether what a head regresses is in strides in training, in pixels in testing."""
-    if _is(head, 'AutoAssignHead'):
+    if is_head(head, 'AutoAssignHead'):
         return False
-    return getattr(head, 'norm_on_bbox', _is(head, 'CenterNetUpdateHead'))
-
-
-def _is(head: nn.Module, *names: str) -> bool:
-    return any(is_instance(head, 'mmdet.models', name) for name in names)
+    return getattr(head, 'norm_on_bbox', is_head(head, 'CenterNetUpdateHead'))

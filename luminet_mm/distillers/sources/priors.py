@@ -10,11 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...compat import is_instance
 from ..zoom import Zoom
 from .base import add_background, is_sigmoid
 
-# What predicts centreness, IoU or objectness in upstream's heads
-QUALITY = ('conv_centerness', 'atss_centerness', 'atss_iou', 'multi_level_conv_obj')
+# The part of upstream's heads that predicts what scores are multiplied by in testing,
+# and what it means; some heads mean something else by it
+QUALITY = dict(
+    conv_centerness='centreness',
+    atss_centerness='centreness',
+    atss_iou='IoU',
+    multi_level_conv_obj='objectness',
+)
+MEANT = dict(PAAHead='IoU', AutoAssignHead='objectness')
 
 
 def check_heads(head_S: nn.Module, head_T: nn.Module, key_S: str, key_T: str) -> None:
@@ -160,11 +168,12 @@ def quality_maps(output: Sequence[Any], head: nn.Module) -> Optional[List[Tensor
     return list(third) if is_maps and shapes(third) == one_each else None
 
 
-def problem_of_quality(head: nn.Module) -> Optional[str]:
-    """Why a head has no :func:`quality_maps`, or None."""
-    if any(hasattr(head, part) for part in QUALITY):
-        return None
-    return f'has none of {", ".join(QUALITY)}, so nothing multiplies its scores'
+def quality_of(head: nn.Module) -> Optional[str]:
+    """What a head's :func:`quality_maps` mean, or None where it has none."""
+    for part, meaning in QUALITY.items():
+        if hasattr(head, part):
+            return next((MEANT[n] for n in MEANT if is_head(head, n)), meaning)
+    return None
 
 
 def num_priors(maps: List[Tensor], channels: int) -> List[int]:
@@ -252,6 +261,11 @@ def take(maps: List[Tensor], chosen: Tensor, head: nn.Module) -> Tensor:
     """Logits of the chosen priors, level by level, shape (N, C), background last."""
     logits = at_chosen(maps, chosen, head)
     return add_background(logits) if is_sigmoid(head) else logits
+
+
+def is_head(head: nn.Module, *names: str) -> bool:
+    """Whether a head is one of mmdet's of these names, or of a subclass."""
+    return any(is_instance(head, 'mmdet.models', name) for name in names)
 
 
 def _strides(head: nn.Module) -> list:

@@ -111,6 +111,7 @@ class QuerySource(Source):
     """
 
     predictions = ('logits', 'deltas')
+    weighed = frozenset({'deltas'})
 
     def __init__(
         self, decoder_layers: str = 'last', num_rows: Optional[int] = 100
