@@ -6,6 +6,8 @@ from itertools import product
 import pytest
 import torch
 from mmdet.models import DetDataPreprocessor
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from mmengine.structures import InstanceData
 from tiny import (
     RGB_PIXELS,
     cascade_rcnn,
@@ -198,13 +200,25 @@ def test_queries_need_no_shift(make):
     """Boxes are in units of the image: as the teacher alone says of the larger."""
     batch = detection_batch([(96, 128), (80, 112)])
     source = dict(type='QuerySource', num_rows=None)
-    model = make(
-        detr('detr', num_queries=6),
-        dict(detr('detr', num_queries=6), scale=1.5),
-        source=source,
-    )
+    student = detr('detr', num_queries=6)
+    model = make(student, dict(student, scale=1.5), source=source)
     data, rows = observed(model, batch)
     taught = teach(model, data, rows)
+    # matched in the student's pixels: the same boxes, told at once, have the same pairs
+    assigner = model.student.bbox_head.assigner
+    for image, sample in enumerate(data['data_samples']):
+        part = slice(6 * image, 6 * image + 6)
+        height, width = sample.img_shape
+        unit = torch.tensor([width, height, width, height])
+        own, found = (
+            bbox_cxcywh_to_xyxy(boxes) * unit
+            for boxes in (rows.boxes[0, image].detach(), taught.deltas[part])
+        )
+        own = InstanceData(bboxes=own, scores=rows.scores[0, image].detach())
+        labels = taught.logits[part, :3].argmax(dim=1)
+        found = InstanceData(bboxes=found, labels=labels)
+        pairs = assigner.assign(own, found, img_meta=sample.metainfo).gt_inds
+        assert torch.equal(rows.deltas[part], rows.boxes[0, image][pairs.argsort()])
     larger = data['data_samples'][1].clone()
     larger.set_metainfo(dict(img_shape=(120, 168), batch_input_shape=(144, 192)))
     first = data['data_samples'][0].clone()

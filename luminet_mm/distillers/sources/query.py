@@ -185,8 +185,10 @@ class QuerySource(Source):
 
     def teach(self, teacher: BaseModel, inputs: Tensor, rows: QueryRows) -> QueryRows:
         factors = [(1, 1)] * len(inputs) if rows.zoom is None else rows.zoom.tolist()
-        taught = QueryRows(samples=samples_of(rows.samples, inputs, factors))
-        self._see(taught, teacher, teacher(inputs, taught.samples, mode='tensor'))
+        samples = samples_of(rows.samples, inputs, factors)
+        # boxes are in units of the image, so from here on it has the student's size
+        taught = QueryRows(samples=rows.samples)
+        self._see(taught, teacher, teacher(inputs, samples, mode='tensor'))
         assigner = rows.head.assigner
         if rows.targets is not None:
             taught.take(self.compared, _match(taught, rows.targets, assigner))
