@@ -1,7 +1,8 @@
 """A frozen model that predicts the same, faster."""
 
 import copy
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Iterator
 
 import torch
 from mmcv.cnn import fuse_conv_bn
@@ -57,6 +58,18 @@ def accelerate(model: BaseModel, for_cpu: bool) -> BaseModel:
                 # torchvision knows the average of a bin's samples only
                 module.use_torchvision |= module.pool_mode == 'avg'
     return faster
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Without TF32, whose rounding on GPUs is larger than what a comparison is for."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
 def _can_be_folded(module: nn.Module) -> bool:

@@ -1,5 +1,6 @@
 import logging
 from abc import ABCMeta, abstractmethod
+from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from mmengine.logging import MessageHub, print_log
@@ -214,7 +215,8 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
             self._check_run()
         with self.source.observe(model, data_samples) as rows:
             with self.taps.observe(model) as rows.features:
-                losses = model(inputs, data_samples, mode='loss')
+                with _told_of_precision(model):
+                    losses = model(inputs, data_samples, mode='loss')
         rows.image_size = tuple(inputs.shape[-2:])
         if 'loss' in losses:  # a classifier's; mmengine logs the total by that name
             losses = {OWN_LOSS if k == 'loss' else k: v for k, v in losses.items()}
@@ -435,6 +437,21 @@ def _drop_student_prefix(
     metadata = getattr(state_dict, '_metadata', {})
     for key in [key for key in metadata if key.startswith(old)]:
         metadata[prefix + key[len(old) :]] = metadata.pop(key)
+
+
+@contextmanager
+def _told_of_precision(model: BaseModel) -> Iterator[None]:
+    """Say in a sentence that an operator of a model has no bfloat16."""
+    try:
+        yield
+    except RuntimeError as error:
+        if 'BFloat16' not in str(error):
+            raise
+        raise ValueError(
+            f"optim_wrapper.dtype='bfloat16': an operator of the {type(model).__name__}"
+            " has none, as mmcv's NMS and RoIAlign; set it to 'float16'. "
+            f'{type(error).__name__}: {error}'
+        ) from error
 
 
 def build_source(source: Optional[dict], student: BaseModel) -> Source:

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten
 
 from ..checkpoints import CONNECTORS, classes_of, read_checkpoint
 from ..config import load_cfg
-from .acceleration import accelerate
+from .acceleration import accelerate, full_precision
 from .building import build_model, name_of
 from .pixels import PixelTranslator, valid_shapes
 from .sources import Rows, Source
@@ -230,9 +230,10 @@ class Teacher:
             for for_cpu in (True, False) if on_cpu else (False,):
                 try:
                     model = accelerate(self.model, for_cpu)
-                    seen = (
-                        self._features(each, inputs) for each in (model, self.model)
-                    )
+                    with full_precision():
+                        seen = [
+                            self._features(each, inputs) for each in (model, self.model)
+                        ]
                     if _close(*seen):
                         self.model = model
                         return

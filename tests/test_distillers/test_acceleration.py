@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from luminet_mm.distillers.acceleration import accelerate
+from luminet_mm.distillers.teacher import Teacher
 from luminet_mm.registry import MODELS
 
 BATCHES = {'mmdet': detection_batch, 'mmpretrain': image_batch}
@@ -208,3 +209,23 @@ def test_features_that_cannot_be_extracted_leave_a_teacher_as_it_is(tmp_path):
     own.extract_feat = extract_feat
     teacher.accelerate(**model.data_preprocessor(image_batch(), True))
     assert teacher.model is own
+
+
+def test_it_is_compared_without_tf32(tmp_path, monkeypatch):
+    """By its rounding on a GPU no teacher would be taken; then all is as before."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    assert before[0]
+    seen, features = [], Teacher._features
+
+    def watched(self, model, inputs):
+        seen.append((cudnn.allow_tf32, matmul.allow_tf32))
+        return features(self, model, inputs)
+
+    monkeypatch.setattr(Teacher, '_features', watched)
+    ckpt = save_weights(classifier(), tmp_path / 'teacher.pth')
+    model = distiller(classifier(), classifier(), ckpt, accelerate_teacher=True)
+    model.init_weights()
+    model.loss(**model.data_preprocessor(image_batch(), True))
+    assert seen == [(False, False)] * 2
+    assert (cudnn.allow_tf32, matmul.allow_tf32) == before
