@@ -104,6 +104,15 @@ if [ "$FAMILY $NAME" = "frcnn bccd" ]; then
             queue distil "$seed" "$(basename "$config" _bccd.py)" "$config"
         done
     done
+    # A teacher of images half as large again, which sees the student's at that size
+    LARGER=(train_dataloader.dataset.pipeline.2.scale='(480,360)')
+    LARGER+=({val,test}_dataloader.dataset.pipeline.1.scale='(480,360)')
+    queue train "$FIRST" "${TEACHER}_larger" "configs/$NAME/$TEACHER.py" "${LARGER[@]}"
+    wait
+    for seed in $VARIED; do
+        TEACHER=${TEACHER}_larger queue distil "$seed" larger luminet "${BOX[@]}" \
+            model.teacher.scale=1.5
+    done
 fi
 # Features: the published weights alone, and beside LumiNet, boxes and RPN; then weights
 # varied. The teacher remembers what it saw, which halves the time.
