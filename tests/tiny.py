@@ -12,6 +12,9 @@ from luminet_mm.registry import MODELS
 
 CAFFE_PIXELS = dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0])
 RGB_PIXELS = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+TINY_RESNET = dict(
+    depth=18, base_channels=8, stem_channels=8, frozen_stages=-1, init_cfg=None
+)
 
 
 def merged(cfg, overrides):
@@ -29,14 +32,7 @@ def faster_rcnn(num_classes=3, **overrides):
         cfg_path='mmdet::_base_/models/faster-rcnn_r50_fpn.py',
         _scope_='mmdet',
         data_preprocessor=dict(bgr_to_rgb=True, **RGB_PIXELS),
-        backbone=dict(
-            depth=18,
-            base_channels=8,
-            stem_channels=8,
-            frozen_stages=-1,
-            norm_eval=False,
-            init_cfg=None,
-        ),
+        backbone=dict(TINY_RESNET, norm_eval=False),
         neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
         rpn_head=dict(in_channels=16, feat_channels=16),
         roi_head=dict(
@@ -97,14 +93,7 @@ def dense(name, num_classes=3, **overrides):
     cfg = dict(
         cfg_path=DENSE[name],
         _scope_='mmdet',
-        backbone=dict(
-            depth=18,
-            base_channels=8,
-            stem_channels=8,
-            frozen_stages=-1,
-            norm_eval=False,
-            init_cfg=None,
-        ),
+        backbone=dict(TINY_RESNET, norm_eval=False),
         neck=dict(in_channels=[8, 16, 32, 64], out_channels=32),
         bbox_head=dict(
             num_classes=num_classes, in_channels=32, feat_channels=32, stacked_convs=1
@@ -131,13 +120,7 @@ def detr(name, num_classes=3, num_queries=20, **overrides):
     cfg = dict(
         cfg_path=DETR[name],
         _scope_='mmdet',
-        backbone=dict(
-            depth=18,
-            base_channels=8,
-            stem_channels=8,
-            frozen_stages=-1,
-            init_cfg=None,
-        ),
+        backbone=TINY_RESNET,
         neck=dict(in_channels=[64] if single else [16, 32, 64]),
         num_queries=num_queries,
         encoder=dict(num_layers=1),
@@ -178,6 +161,26 @@ def classifier(num_classes=5, **overrides):
         ),
     )
     return merged(cfg, overrides)
+
+
+def vit(num_classes=5, img_size=32, patch_size=8):
+    """A ViT of two layers, which takes images of one size."""
+    return dict(
+        type='ImageClassifier',
+        _scope_='mmpretrain',
+        data_preprocessor=classifier()['data_preprocessor'],
+        backbone=dict(
+            type='VisionTransformer',
+            arch=dict(
+                embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64
+            ),
+            img_size=img_size,
+            patch_size=patch_size,
+        ),
+        head=dict(
+            type='VisionTransformerClsHead', num_classes=num_classes, in_channels=32
+        ),
+    )
 
 
 def build(cfg, seed=0):

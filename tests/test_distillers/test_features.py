@@ -19,12 +19,14 @@ from tiny import (
     dense,
     detection_batch,
     detection_run,
+    detr,
     distilled,
     distiller,
     faster_rcnn,
     image_batch,
     merged,
     save_weights,
+    vit,
 )
 
 from luminet_mm.losses import at_loss
@@ -183,45 +185,14 @@ class TestOtherFamilies:
         assert step(model, detection_batch())['loss_0'] > 0
 
     def test_vit_teaches_a_resnet_by_pooled(self, tmp_path):
-        teacher = dict(
-            type='ImageClassifier',
-            _scope_='mmpretrain',
-            data_preprocessor=classifier()['data_preprocessor'],
-            backbone=dict(
-                type='VisionTransformer',
-                arch=dict(
-                    embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64
-                ),
-                img_size=32,
-                patch_size=8,
-            ),
-            head=dict(type='VisionTransformerClsHead', num_classes=7, in_channels=32),
-        )
-        model = taught(
-            tmp_path, [dict(type='luminet_mm.RKDLoss')], classifier(), teacher
-        )
+        rkd = dict(type='luminet_mm.RKDLoss')
+        model = taught(tmp_path, [rkd], classifier(), vit(num_classes=7))
         assert step(model, image_batch())['loss_0'] > 0
 
     def test_retinanet_teaches_a_detr(self, tmp_path):
         """Which has rows of another kind."""
-        student = dict(
-            cfg_path='mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
-            _scope_='mmdet',
-            backbone=dict(
-                depth=18,
-                base_channels=8,
-                stem_channels=8,
-                init_cfg=None,
-                frozen_stages=-1,
-            ),
-            neck=dict(in_channels=[16, 32, 64]),
-            num_queries=10,
-            encoder=dict(num_layers=1),
-            decoder=dict(num_layers=1),
-            bbox_head=dict(num_classes=3),
-        )
         loss = dict(PKD, layers=[('neck[:3]', 'neck[:3]')])
-        model = taught(tmp_path, [loss], student, retinanet())
+        model = taught(tmp_path, [loss], detr('deformable'), retinanet())
         model.init_weights()
         assert step(model, detection_batch())['loss_0'] > 0
 

@@ -19,6 +19,7 @@ from tiny import (
     faster_rcnn,
     image_batch,
     save_weights,
+    vit,
 )
 
 from luminet_mm.distillers.pixels import PixelTranslator
@@ -90,21 +91,8 @@ def test_a_classifier_of_another_size(size, make):
 
 def test_a_vit_at_its_own_size(make):
     """Which cannot take any other."""
-    vit = dict(
-        type='ImageClassifier',
-        _scope_='mmpretrain',
-        data_preprocessor=classifier()['data_preprocessor'],
-        backbone=dict(
-            type='VisionTransformer',
-            arch=dict(
-                embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64
-            ),
-            img_size=64,
-            patch_size=16,
-        ),
-        head=dict(type='VisionTransformerClsHead', num_classes=5, in_channels=32),
-    )
-    model = make(classifier(), dict(vit, size=(64, 64)), dict(loss_kd=KD))
+    teacher = dict(vit(img_size=64, patch_size=16), size=(64, 64))
+    model = make(classifier(), teacher, dict(loss_kd=KD))
     losses = model.loss(**model.data_preprocessor(image_batch(), True))
     assert losses['loss_kd'].isfinite() and losses['loss_kd'] > 0
 
