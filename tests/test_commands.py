@@ -109,7 +109,8 @@ def test_list_methods(luminet):
     assert 'teach each other' in rows['dml']
     assert 'not by --method' in rows['dml']
     assert [*rows] == list(dict.fromkeys(rows))
-    assert len(luminet('list', 'methods', 'luminet')) == 2
+    assert '; LumiNet: the student learns' in rows['luminet_box']
+    assert len(luminet('list', 'methods', 'luminet')) == 3
 
 
 def test_list_configs(luminet):
@@ -117,7 +118,10 @@ def test_list_configs(luminet):
     assert 'luminet_mm::coco/frcnn_r101_r18_luminet.py' in names
     assert not [name for name in names if '_base_' in name or '/pairs/' in name]
     some = luminet('list', 'configs', 'luminet_mm::bccd/*_kd_*')
-    assert some == ['luminet_mm::bccd/frcnn_r18_quarter_kd_bccd.py']
+    assert some == [
+        f'luminet_mm::bccd/{pair}_quarter_kd_bccd.py'
+        for pair in ('frcnn_r18', 'retinanet_r18', 'rtmdet_s')
+    ]
     with pytest.raises(SystemExit, match="'bccdd': there are no such configs"):
         luminet('list', 'configs', 'bccdd')
 
@@ -131,7 +135,7 @@ def test_list_models(luminet):
     )
     (line,) = luminet('list', 'models', name)
     assert line == f'{name}  box AP 31.7 on COCO; shown'
-    (line,) = luminet('list', 'models', 'mask2former/mask2former_r50_8')
+    (line,) = luminet('list', 'models', 'mask2former_r50_8xb2-lsj-50e_coco.py')
     assert '; refused: model.student is a Mask2Former, which none of' in line
     (line,) = luminet('list', 'models', 'mobilenet-v2_8xb32_in1k')
     assert line.endswith('Top 1 Accuracy 71.86 on ImageNet-1k; shown')

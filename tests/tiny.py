@@ -200,6 +200,8 @@ def save_weights(cfg, path, seed=0, **meta):
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
+    if hasattr(model, 'level_embed'):  # whatever the memory had, in a fresh model
+        torch.nn.init.normal_(model.level_embed)
     torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
     return str(path)
 

@@ -46,10 +46,9 @@ def methods_of(task: str) -> Dict[str, ConfigDict]:
     methods = {name: cfg[name] for name in cfg if name not in NOT_ALONE}
     if task == 'dense':
         del methods['luminet_box_rpn']
-    elif task == 'two_stage':  # it is what joins LumiNet
-        methods['luminet_box_rpn'] = join(
-            [methods['luminet'], methods['luminet_box_rpn']]
-        )
+    for name, method in methods.items():
+        if name.startswith('luminet_'):  # it is what joins LumiNet
+            methods[name] = join([methods['luminet'], method])
     return methods
 
 
