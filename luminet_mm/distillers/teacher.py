@@ -273,9 +273,10 @@ class Teacher:
         images = self.prepare_inputs(inputs, data_samples)
         zoom = self.pixels.zoom
         rows.octaves = zoom.octaves or 0
-        rows.zoom = (
-            inputs.new_tensor(self.factors(inputs, data_samples)) if zoom else None
-        )
+        rows.zoom = None
+        if zoom:  # whatever the precision of the images
+            factors = self.factors(inputs, data_samples)
+            rows.zoom = inputs.new_tensor(factors, dtype=torch.float32)
         with self.taps.observe(self.model) as features:
             taught = source.teach(self.model, images, rows)
         taught.features = features

@@ -1,3 +1,3 @@
-# What joins LumiNet to teach a detector's boxes beside its classes: of dense detectors,
-# and of those that predict a set. Nothing has been measured yet.
+# What joins LumiNet to teach a detector's boxes beside its classes. In two-stage
+# detectors luminet_box_rpn is better; in the others nothing has been measured yet.
 luminet_box = dict(distill_losses=dict(loss_box=dict(type='luminet_mm.BoxLoss')))

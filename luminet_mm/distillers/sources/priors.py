@@ -95,7 +95,13 @@ class Pyramids:
         first, last = max(0, -octaves), min(len(maps_S), len(maps_T) - octaves)
         shapes_S = shapes(maps_S[first:last])
         shapes_T = shapes(maps_T[first + octaves : max(last + octaves, 0)])
-        if not shapes_S or shapes_S != shapes_T:
+        if not shapes_S:
+            raise ValueError(
+                f'model.teacher.scale shifts the levels of the teacher by {octaves}, '
+                f'and none of its {len(maps_T)} then meets one of the {len(maps_S)} of '
+                'the student; take a scale nearer to 1'
+            )
+        if shapes_S != shapes_T:
             raise ValueError(
                 f'the classification maps of the student have the shapes {shapes_S}, '
                 f'those of the teacher {shapes_T}; give both models the same '

@@ -274,7 +274,7 @@ def _match(rows: QueryRows, targets: List[InstanceData], assigner: Any) -> Tenso
     if num_queries < num_rows:  # of another teacher than the first
         raise ValueError(
             f'model.source.num_rows: {num_rows} queries are compared, and one teacher '
-            f'has only {num_queries}'
+            f'has only {num_queries}; set it to {num_queries} or less'
         )
     metas = [sample.metainfo for sample in rows.samples] * len(rows.scores)
     places = []

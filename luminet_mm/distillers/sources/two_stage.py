@@ -304,10 +304,9 @@ class TwoStageSource(Source):
             score = pyramids.to_student(confidence(maps, head), -torch.inf)
             likely = highest(score, self.num_anchors // 2)
             others = torch.rand(likely.shape, device=likely.device)
-            rows.chosen = highest(
-                (likely + others).masked_fill(~pyramids.shared, -1), self.num_anchors
-            )
-            rows.chosen &= pyramids.shared
+            shared = pyramids.shared
+            chance = (likely + others).masked_fill(~shared, -1)
+            rows.chosen = highest(chance, self.num_anchors) & shared
             with torch.enable_grad():  # a teacher is asked without
                 rows.objectness = take(rows.rpn_maps, rows.chosen, head)
         return take(maps, pyramids.to_teacher(rows.chosen), head)
