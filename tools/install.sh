@@ -15,7 +15,7 @@ if [[ ! -d $stack ]]; then
   echo "install: no folder $stack, choose STACK from: $(ls -d requirements/*/ | xargs -n1 basename | xargs)" >&2
   exit 1
 fi
-steps=(torch build openmmlab mmcv demo dev docs project)
+steps=(torch build openmmlab mmcv demo dev interpreter docs project)
 python=${1:?usage: tools/install.sh PYTHON [STEP...], steps: ${steps[*]}}
 shift
 wanted=" ${*:-${steps[*]}} "
@@ -163,6 +163,11 @@ install_step() {
       # as a variable, too (false means none), since setuptools 80 calls pip once more
       PIP_NO_BUILD_ISOLATION=false pip_install --no-build-isolation --no-deps -e .
       "$python" -c 'import luminet_mm'
+      ;;
+    interpreter)
+      # beside the environment, whose torch may have brought a Triton of its own
+      rm -rf "$stamps/triton"
+      pip_install --no-deps --target "$stamps/triton" -r requirements/interpreter.txt
       ;;
     *) pip_install -r "$(requirements "$1")" ;;
   esac

@@ -154,11 +154,11 @@ def _operator() -> str:
     """Whether LumiNet's loss for CPUs was compiled, and for this torch."""
     try:
         with _silence():
-            fused = import_module('luminet_mm.losses.fused')
+            operator = import_module('luminet_mm.losses.fused.cpu')
             import_module('torch')
     except Exception as error:
         return f'not to be had: {type(error).__name__}: {error}'
-    if fused.COMPILED:
+    if operator.COMPILED:
         return 'compiled, used for LuminetLoss on CPUs'
     return (
         'not compiled for this torch, so LuminetLoss is slower on CPUs; '

@@ -34,9 +34,9 @@ class DKDLoss(LogitLoss):
     Raises:
         TypeError, ValueError: If ``tau`` is not above 0 or ``alpha`` or ``beta`` is
             negative; and as :class:`LogitLoss`. In ``forward``, for samples without
-            labels and, on a CPU, for labels that are not below C; on a GPU the kernel
-            stops for those, as in a cross-entropy, since a check would have the CPU
-            wait for the GPU in each step.
+            labels and, on a CPU, for labels that are not below C. A check on a GPU
+            would have the CPU wait in each step: there the loss of those is not a
+            number, or torch's kernel stops for them, as in a cross-entropy.
     """
 
     def __init__(

@@ -2,7 +2,8 @@
 
 Every function takes logits of shape (N, C), N samples (images, or RoIs of all
 images of the batch) by C classes, and computes in float32 at least: logits that
-arrive in float16 or bfloat16 are widened first, whatever autocast does.
+arrive in float16 or bfloat16 are widened first, whatever autocast does. What devices
+have operators for is computed by those, see :mod:`luminet_mm.losses.fused`.
 """
 
 from typing import Sequence, Tuple
@@ -96,7 +97,7 @@ def kd_loss(preds_S: Tensor, preds_T: Tensor, tau: float = 4.0) -> Tensor:
     Returns:
         Tensor: One value per sample, shape (N,).
     """
-    return kl_divergence(preds_S, preds_T, tau) * tau**2
+    return fused.compute('kd', _kd, widen(preds_S), widen(preds_T), tau)
 
 
 def luminet_loss(
@@ -109,8 +110,7 @@ def luminet_loss(
     """LumiNet: the divergence of two perceptions, Eq. 4 of the paper.
 
     There is no ``tau ** 2`` here; the paper's code weights the whole loss by
-    ``alpha ** 2`` instead, see :class:`LuminetLoss`. On a CPU a compiled operator
-    takes float32 where it can, see :mod:`luminet_mm.losses.fused`.
+    ``alpha ** 2`` instead, see :class:`LuminetLoss`.
 
     Args:
         preds_S (Tensor): Student logits, shape (N, C).
@@ -123,14 +123,9 @@ def luminet_loss(
         Tensor: One value per sample, shape (N,).
     """
     preds_S, preds_T = widen(preds_S), widen(preds_T)
-
-    def plain(preds_S: Tensor, preds_T: Tensor) -> Tensor:
-        h_S, h_T = (perception(preds, eps, sync_stats) for preds in (preds_S, preds_T))
-        return kl_divergence(h_S, h_T, tau)
-
-    if not sync_stats and fused.fits(preds_S, preds_T):
-        return fused.luminet_loss(preds_S, preds_T, tau, eps, plain)
-    return plain(preds_S, preds_T)
+    if sync_stats:
+        return _luminet(preds_S, preds_T, tau, eps, sync_stats)
+    return fused.compute('luminet', _luminet, preds_S, preds_T, tau, eps)
 
 
 def dkd_loss(
@@ -165,24 +160,8 @@ def dkd_loss(
     Returns:
         Tensor: One value per sample, shape (N,).
     """
-    target_S, others_S = _split_target(widen(preds_S) / tau, gt_labels)
-    target_T, others_T = _split_target(widen(preds_T) / tau, gt_labels)
-    loss = alpha * kl_divergence(target_S, target_T)
-    loss = loss + beta * kl_divergence(others_S, others_T)
-    return loss * tau**2
-
-
-def _split_target(logits: Tensor, gt_labels: Tensor) -> Tuple[Tensor, Tensor]:
-    """Logits of "target or not", shape (N, 2), and of the others, (N, C - 1).
-
-    The logit of "any other class" is the logarithm of the others' summed
-    exponentials, so that no probability is ever rounded to 0 or to 1.
-    """
-    labels = gt_labels.long()[:, None]
-    columns = torch.arange(logits.shape[1] - 1, device=logits.device)
-    others = logits.gather(1, columns + (columns >= labels))
-    rest = others.logsumexp(dim=1, keepdim=True)
-    return torch.cat([logits.gather(1, labels), rest], dim=1), others
+    preds_S, preds_T = widen(preds_S), widen(preds_T)
+    return fused.compute('dkd', _dkd, preds_S, preds_T, gt_labels, tau, alpha, beta)
 
 
 def standardize(logits: Tensor, eps: float = 1e-7) -> Tensor:
@@ -335,6 +314,18 @@ def box_loss(deltas_S: Tensor, deltas_T: Tensor) -> Tensor:
     return (widen(deltas_S) - widen(deltas_T)).abs().sum(dim=1)
 
 
+def _luminet(
+    preds_S: Tensor,
+    preds_T: Tensor,
+    tau: float,
+    eps: float,
+    sync_stats: bool = False,
+) -> Tensor:
+    h_S = perception(preds_S, eps, sync_stats)
+    h_T = perception(preds_T, eps, sync_stats)
+    return kl_divergence(h_S, h_T, tau)
+
+
 def _global_perception(logits: Tensor, eps: float) -> Tensor:
     """:func:`perception` of the rows of all processes, of which these are some."""
     # As in one process, offsets are taken off first; moments travel in float64.
@@ -352,6 +343,38 @@ def _global_perception(logits: Tensor, eps: float) -> Tensor:
     var = (square - mean.square()).clamp(min=0)  # below 0 by rounding only
     shift = (mean - offset.double()).to(logits)
     return (logits - shift) * torch.rsqrt(var + eps).to(logits)
+
+
+def _kd(preds_S: Tensor, preds_T: Tensor, tau: float) -> Tensor:
+    return kl_divergence(preds_S, preds_T, tau) * tau**2
+
+
+def _dkd(
+    preds_S: Tensor,
+    preds_T: Tensor,
+    gt_labels: Tensor,
+    tau: float,
+    alpha: float,
+    beta: float,
+) -> Tensor:
+    target_S, others_S = _split_target(preds_S / tau, gt_labels)
+    target_T, others_T = _split_target(preds_T / tau, gt_labels)
+    loss = alpha * kl_divergence(target_S, target_T)
+    loss = loss + beta * kl_divergence(others_S, others_T)
+    return loss * tau**2
+
+
+def _split_target(logits: Tensor, gt_labels: Tensor) -> Tuple[Tensor, Tensor]:
+    """Logits of "target or not", shape (N, 2), and of the others, (N, C - 1).
+
+    The logit of "any other class" is the logarithm of the others' summed
+    exponentials, so that no probability is ever rounded to 0 or to 1.
+    """
+    labels = gt_labels.long()[:, None]
+    columns = torch.arange(logits.shape[1] - 1, device=logits.device)
+    others = logits.gather(1, columns + (columns >= labels))
+    rest = others.logsumexp(dim=1, keepdim=True)
+    return torch.cat([logits.gather(1, labels), rest], dim=1), others
 
 
 def _pearson(a: Tensor, b: Tensor, eps: float) -> Tensor:

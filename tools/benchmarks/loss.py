@@ -2,16 +2,23 @@
 
 Each loss is called as its users call it, as a module, and its gradient is taken with
 respect to the student's logits, float32, of the shape (samples, classes). `plain` is
-LuminetLoss without its compiled operator, and `textbook` the paper's formula written
-down in torch. Temperatures are 1.
+LuminetLoss without an operator of its own, and `textbook` the paper's formula written
+down in torch. Temperatures are 1. On a GPU, `launches` are those of one call.
 """
 
 import argparse
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Tuple
 
 import torch
 import torch.nn.functional as F
-from timing import measure, parser, print_heading, print_table, write_json
+from timing import (
+    count_launches,
+    measure,
+    parser,
+    print_heading,
+    print_table,
+    write_json,
+)
 from torch import Tensor
 
 from luminet_mm.compat import enable_mmrazor
@@ -44,14 +51,14 @@ def textbook(preds_S: Tensor, preds_T: Tensor, eps: float = 1e-5) -> Tensor:
 
 
 def plain(loss: LuminetLoss) -> Loss:
-    """The loss as it is where its operator was not compiled."""
+    """The loss as it is where there is no operator for it."""
 
     def call(preds_S: Tensor, preds_T: Tensor) -> Tensor:
-        compiled, fused.COMPILED = fused.COMPILED, False
+        devices, fused.DEVICES = fused.DEVICES, {}
         try:
             return loss(preds_S, preds_T)
         finally:
-            fused.COMPILED = compiled
+            fused.DEVICES = devices
 
     return call
 
@@ -103,8 +110,10 @@ def torchdistill_losses() -> Dict[str, Loss]:
     }
 
 
-def run_shape(args: argparse.Namespace, shape: List[int]) -> Dict[str, List[float]]:
-    """Milliseconds of a forward and a backward of every loss."""
+def run_shape(
+    args: argparse.Namespace, shape: List[int]
+) -> Tuple[Dict[str, List[float]], Dict[str, int]]:
+    """Milliseconds of a forward and a backward of every loss, and its launches."""
     torch.manual_seed(0)
     preds_S, preds_T = 3 * torch.randn(2, *shape, device=args.device)
     preds_S.requires_grad_()
@@ -121,21 +130,24 @@ def run_shape(args: argparse.Namespace, shape: List[int]) -> Dict[str, List[floa
     for call in calls.values():
         call()
     repeats = min(max(1, 400_000 // (shape[0] * shape[1])), 50)
-    return measure(calls, args.device, args.runs, repeats)
+    launches = {name: count_launches(call) for name, call in calls.items()}
+    return measure(calls, args.device, args.runs, repeats), launches
 
 
 def main() -> None:
     args = parse_args()
     print_heading(__doc__, args.device)
-    results = {}
+    results, counts = {}, {}
     for shape in args.shapes:
-        times = run_shape(args, [int(side) for side in shape.split('x')])
-        results[shape] = times
+        times, launches = run_shape(args, [int(side) for side in shape.split('x')])
+        results[shape], counts[shape] = times, launches
         print(f'{shape}:\n')
         baselines = ['mmrazor.KLDivergence', 'textbook']
-        print_table(times, [name for name in baselines if name in times])
+        cells = {name: str(count) for name, count in launches.items()}
+        extra = dict(launches=cells) if any(launches.values()) else {}
+        print_table(times, [name for name in baselines if name in times], extra)
         print()
-    write_json(args.json, args.device, dict(milliseconds=results))
+    write_json(args.json, args.device, dict(milliseconds=results, launches=counts))
 
 
 if __name__ == '__main__':

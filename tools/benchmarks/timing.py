@@ -3,6 +3,7 @@
 import argparse
 import json
 import platform
+import re
 import statistics
 import time
 from datetime import date
@@ -10,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Callable, Dict, List, Optional
 
 import torch
+from torch.profiler import profile
 
 PACKAGES = (
     'luminet_mm',
@@ -88,6 +90,17 @@ def _timed_cuda(call: Callable[[], object], repeats: int) -> float:
     end.record()
     torch.cuda.synchronize()
     return start.elapsed_time(end) / repeats
+
+
+def count_launches(call: Callable[[], object]) -> int:
+    """How many kernels a call launches on a CUDA device; 0 on a CPU."""
+    with profile() as profiled:
+        call()
+    return sum(
+        event.count
+        for event in profiled.key_averages()
+        if re.match('cu(da)?LaunchKernel', event.key)
+    )
 
 
 def print_table(

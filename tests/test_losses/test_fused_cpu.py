@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from luminet_mm.losses import fused, luminet_loss
+from luminet_mm.losses import luminet_loss
+from luminet_mm.losses.fused import Operator, cpu
 
 # the last two are shared out among threads
 SHAPES = [(0, 3), (1, 4), (2, 1), (7, 5), (64, 100), (300, 81), (20, 2000)]
@@ -32,8 +33,8 @@ def value_and_gradient(z_S, z_T, weight, **settings):
 
 def test_it_was_compiled():
     """Else `make install` found no compiler, and the tests below test nothing."""
-    assert fused.COMPILED
-    assert fused.fits(*torch.zeros(2, 3, 4))
+    assert cpu.COMPILED
+    assert cpu.find('luminet') is cpu.LUMINET
 
 
 @pytest.mark.parametrize('shape', SHAPES)
@@ -54,7 +55,7 @@ def test_equals_itself_without_the_operator(monkeypatch):
     z_S[:, 1], z_T[:, 2], z_S[0, 3] = 12345.678, -3.3, 1e4
     z_S[:, 4] += 1e4
     compiled = value_and_gradient(z_S, z_T, weight)
-    monkeypatch.setattr(fused, 'COMPILED', False)
+    monkeypatch.setattr(cpu, 'COMPILED', False)
     for got, plain in zip(compiled, value_and_gradient(z_S, z_T, weight)):
         torch.testing.assert_close(got, plain, rtol=1e-4, atol=1e-4)
 
@@ -100,23 +101,35 @@ def test_shows_what_is_not_a_number(wrong):
 @pytest.mark.parametrize('shape', [(4, 5), (3, 6), (15,)])
 def test_refuses_another_shape(shape):
     with pytest.raises(RuntimeError, match=r'one shape \(samples, classes\), got \[3'):
-        fused.luminet_loss(torch.zeros(3, 5), torch.zeros(shape), 1.0, 1e-5, None)
+        luminet_loss(torch.zeros(3, 5), torch.zeros(shape))
 
 
-def test_leaves_to_the_plain_formula_what_it_cannot_do():
-    z_S, z_T, _ = batch(3, 4)
-    for dtype in (torch.float64, torch.float16):
-        assert not fused.fits(z_S.to(dtype), z_T.to(dtype))
-    assert not fused.fits(z_S.to('meta'), z_T.to('meta'))
+def test_leaves_to_the_plain_formula_what_it_cannot_do(monkeypatch):
+    z_S, z_T, weight = batch(3, 4)
+    _, expected = value_and_gradient(z_S, z_T, weight)
+
+    def forward(*inputs):
+        raise AssertionError('the operator was taken')
+
+    monkeypatch.setattr(cpu, 'LUMINET', Operator(forward, cpu.LUMINET.backward))
+    with pytest.raises(AssertionError, match='the operator was taken'):
+        luminet_loss(z_S, z_T)
+    luminet_loss(z_S.double(), z_T.double())
+    luminet_loss(z_S.to('meta'), z_T.to('meta'))
+    torch.func.vmap(luminet_loss)(z_S[None], z_T[None])
+    grad = torch.func.grad(lambda z: luminet_loss(z, z_T) @ weight)(z_S)
+    torch.testing.assert_close(grad, expected, rtol=1e-4, atol=1e-5)
+    torch.compile(luminet_loss, backend='eager', fullgraph=True)(z_S, z_T)
     z_T.requires_grad_()
     luminet_loss(z_S, z_T).sum().backward()
     assert (z_T.grad != 0).any()
 
 
 def test_an_operator_of_another_torch_is_not_used(monkeypatch, tmp_path):
-    (tmp_path / 'losses').mkdir()
-    monkeypatch.setattr(fused, '__file__', str(tmp_path / 'losses' / 'fused.py'))
-    assert not fused._load()
+    (tmp_path / 'losses' / 'fused').mkdir(parents=True)
+    file = tmp_path / 'losses' / 'fused' / 'cpu.py'
+    monkeypatch.setattr(cpu, '__file__', str(file))
+    assert not cpu._load()
     (tmp_path / '_C_torch0_4.so').touch()
     with pytest.warns(UserWarning, match='not for this torch'):
-        assert not fused._load()
+        assert not cpu._load()
