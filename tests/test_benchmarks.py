@@ -77,7 +77,7 @@ TEACHER, ALONE = (
 
 def test_teachers_predict_the_same():
     header, *rows = table(tool('benchmarks/teacher.py', BCCD, *SMALL))
-    assert [row[0] for row in rows] == ['eval()', 'folded', 'for a CPU']
+    assert [row[0] for row in rows] == ['eval()', 'folded', 'channels last']
     assert header[5] == 'difference'
     assert float(rows[0][5]) == 0
     assert all(0 < float(row[5]) < 1e-4 for row in rows[1:])

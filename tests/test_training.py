@@ -48,7 +48,7 @@ class RememberTeacherHook(Hook):
 
     def after_train(self, runner):
         after = runner.model.teachers[0].model.state_dict()
-        before = accelerate(self.before, for_cpu=True).state_dict()
+        before = accelerate(self.before, channels_last=True).state_dict()
         assert list(after) == list(before)
         assert all(torch.equal(after[k], v) for k, v in before.items())
         runner.message_hub.update_info('teacher_is_unchanged', True)

@@ -62,6 +62,9 @@ class LogitDistiller(BaseDistiller):
         accelerate_teacher (bool): Whether teachers run as :func:`accelerate` makes
             them, whose features differ by rounding. Defaults to True; where they
             would differ by more, a teacher runs as it is.
+        compile_teacher (bool): Whether ``torch.compile`` is given the backbones and
+            necks of teachers, see :func:`compile_extractors`. Defaults to False, as
+            that takes a minute or more at the start, and for other sizes of images.
         warmup (int): Length of a linear warm-up of the distillation losses: the
             first epoch (or iteration) has 1 / warmup of their weight. Defaults
             to 0, none. The paper uses 20 epochs on CIFAR-100, 1 on ImageNet.
@@ -100,6 +103,7 @@ class LogitDistiller(BaseDistiller):
         distill_losses: Optional[Dict[str, dict]] = None,
         teacher_ckpt: Union[str, List[str], None] = None,
         accelerate_teacher: bool = True,
+        compile_teacher: bool = False,
         own_loss_weight: float = 1.0,
         data_preprocessor: Optional[dict] = None,
         **kwargs: Any,
@@ -107,11 +111,13 @@ class LogitDistiller(BaseDistiller):
         # first, as a misspelt `teacher` is none
         check_arguments('model', LogitDistiller, kwargs)
         check_boolean('model.accelerate_teacher', accelerate_teacher)
+        check_boolean('model.compile_teacher', compile_teacher)
         check_number('model.own_loss_weight', own_loss_weight, at_least=0)
         super().__init__(
             student, distill_losses, data_preprocessor=data_preprocessor, **kwargs
         )
         self.accelerate_teacher = accelerate_teacher
+        self.compile_teacher = compile_teacher
         self.own_loss_weight = own_loss_weight
         self.source.unlabelled = own_loss_weight == 0
         if self.source.unlabelled:
@@ -124,6 +130,12 @@ class LogitDistiller(BaseDistiller):
         self.teachers: List[Teacher] = []
         self.teacher_time = Stopwatch()
         if self._feature_losses:
+            if compile_teacher:
+                raise ValueError(
+                    f'model.compile_teacher=True: {next(iter(self._feature_losses))} '
+                    'compares features, which are seen by hooks inside of the teacher '
+                    'that compiled code does not run; remove one of the two'
+                )
             self._connect()
 
     @property
@@ -275,6 +287,7 @@ class LogitDistiller(BaseDistiller):
                 ckpt,
                 self.student.data_preprocessor,
                 self.accelerate_teacher,
+                self.compile_teacher,
                 self._run_preprocessor,
                 zoom,
             )

@@ -1,7 +1,7 @@
 import logging
 import re
 from collections import OrderedDict
-from typing import Any, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import ConfigDict
@@ -13,7 +13,12 @@ from torch.utils._pytree import tree_flatten
 
 from ..checkpoints import CONNECTORS, classes_of, read_checkpoint
 from ..config import load_cfg
-from .acceleration import accelerate, full_precision
+from .acceleration import (
+    accelerate,
+    compile_extractors,
+    fastest,
+    full_precision,
+)
 from .building import build_model, name_of
 from .pixels import PixelTranslator, valid_shapes
 from .sources import Rows, Source
@@ -40,6 +45,8 @@ class Teacher:
             batches the teacher will be given.
         accelerate (bool): Whether it may run as :func:`accelerate` makes it. Defaults
             to True.
+        compile (bool): Whether :func:`compile_extractors` is to have it. Defaults to
+            False.
         run_preprocessor (dict, optional): The run's, for a model whose config has
             none. Defaults to None.
         zoom (Zoom): The size at which it sees the student's images. Defaults to theirs.
@@ -58,6 +65,7 @@ class Teacher:
         ckpt: Optional[str],
         preprocessor: BaseDataPreprocessor,
         accelerate: bool = True,
+        compile: bool = False,
         run_preprocessor: Optional[dict] = None,
         zoom: Zoom = NO_ZOOM,
     ) -> None:
@@ -73,7 +81,7 @@ class Teacher:
             )
         self._load(checkpoint)
         self.model.eval().requires_grad_(False)
-        self._to_accelerate = accelerate
+        self._to_accelerate, self._to_compile = accelerate, compile
         self.taps = Taps((), self.model)
         self.classes = classes_of(checkpoint)
         pixels = (preprocessor, self.model.data_preprocessor)
@@ -210,40 +218,84 @@ class Teacher:
     def accelerate(self, inputs: Tensor, data_samples: Sequence) -> None:
         """Go on as what :func:`accelerate` makes of the model, if that sees the same.
 
+        On a GPU the order of channels that takes less time there is kept.
+
         Only the first call does anything, and only to a model with a ``backbone``. It
-        holds two backbones while it compares their features, so call it when the
-        student does not need the memory.
+        holds two or three backbones while it compares their features, so call it when
+        the student does not need the memory.
 
         Args:
             inputs (Tensor): The student's batch, shape (B, 3, H, W).
             data_samples (Sequence): The batch's data samples.
         """
-        if not self._to_accelerate:
+        to_accelerate, self._to_accelerate = self._to_accelerate, False
+        to_compile, self._to_compile = self._to_compile, False
+        if not (to_accelerate or to_compile):
             return
-        self._to_accelerate = False
         if getattr(self.model, 'backbone', None) is None:
             return  # of another library, wrapped
         inputs = self.prepare_inputs(inputs, data_samples)
-        on_cpu = inputs.device.type == 'cpu'
-        why = 'it then sees something else'
-        with autocast(inputs.device.type, enabled=False):
-            for for_cpu in (True, False) if on_cpu else (False,):
-                try:
-                    model = accelerate(self.model, for_cpu)
-                    with full_precision():
-                        seen = [
-                            self._features(each, inputs) for each in (model, self.model)
-                        ]
-                    if _close(*seen):
-                        self.model = model
-                        return
-                except Exception as error:  # of code that was not made for it
-                    why = f'{type(error).__name__}: {error}'
+        if to_accelerate:
+            self._accelerate(inputs)
+        if to_compile:
+            self._compile(inputs)
+
+    def _accelerate(self, inputs: Tensor) -> None:
+        same, why = self._accelerated(inputs, inputs.device.type == 'cpu')
+        if not same:
+            print_log(
+                f'The teacher {self.name!r} runs as it is, without its batch '
+                f'normalisation folded into its convolutions: {why}',
+                logger='current',
+            )
+            return
+        order = fastest(
+            same, lambda model: self._features(model, inputs), inputs.device
+        )
+        self.model = same[order]
         print_log(
-            f'The teacher {self.name!r} runs as it is, without its batch normalisation '
-            f'folded into its convolutions: {why}',
+            f'The teacher {self.name!r} runs with its batch normalisation folded into '
+            f'its convolutions, {order}',
             logger='current',
         )
+
+    def _accelerated(
+        self, inputs: Tensor, first: bool
+    ) -> Tuple[Dict[str, BaseModel], str]:
+        """Faster models that see the same, by their order, or why there is none.
+
+        The first alone is what a CPU prefers; a GPU may prefer either.
+        """
+        same, why = {}, 'it then sees something else'
+        with autocast(inputs.device.type, enabled=False), full_precision():
+            for order in ('channels last', 'channels first'):
+                try:
+                    model = accelerate(self.model, order == 'channels last')
+                    seen = [
+                        self._features(each, inputs) for each in (model, self.model)
+                    ]
+                except Exception as error:  # of code that was not made for it
+                    why = f'{type(error).__name__}: {error}'
+                    continue
+                if _close(*seen):
+                    same[order] = model
+                    if first:
+                        break
+        return same, why
+
+    def _compile(self, inputs: Tensor) -> None:
+        with autocast(inputs.device.type, enabled=False), full_precision():
+            plain = self._features(self.model, inputs)
+            undo = compile_extractors(self.model)
+            same = _close(self._features(self.model, inputs), plain)
+        if not same:
+            undo()
+            print_log(
+                f'The teacher {self.name!r} is not compiled: it then sees something '
+                'else',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def _features(self, model: BaseModel, inputs: Tensor) -> tuple:
         """What a model extracts from a batch, and what its taps see meanwhile."""

@@ -1,6 +1,8 @@
 """A faster teacher: the same logits, or the teacher as it is."""
 
 import copy
+import time
+from functools import partial
 
 import pytest
 import torch
@@ -19,7 +21,7 @@ from tiny import (
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from luminet_mm.distillers.acceleration import accelerate
+from luminet_mm.distillers.acceleration import accelerate, fastest
 from luminet_mm.distillers.teacher import Teacher
 from luminet_mm.registry import MODELS
 
@@ -148,7 +150,7 @@ def test_a_wrapped_teacher_runs_as_it_is(tmp_path):
 
 def test_features_come_in_the_usual_order():
     model = build(faster_rcnn()).eval()
-    faster = accelerate(model, for_cpu=True)
+    faster = accelerate(model, channels_last=True)
     images = torch.rand(1, 3, 64, 96)
     inside = []
     faster.backbone.register_forward_hook(lambda m, a, out: inside.extend(out))
@@ -164,7 +166,7 @@ def test_rois_are_cut_out_the_same(pool_mode):
     model = build(faster_rcnn()).eval()
     for layer in model.roi_head.bbox_roi_extractor.roi_layers:
         layer.pool_mode = pool_mode
-    faster = accelerate(model, for_cpu=True)
+    faster = accelerate(model, channels_last=True)
     features = model.extract_feat(torch.rand(2, 3, 64, 96))
     corners = torch.rand(50, 2) * 90 - 10  # some lie outside of the images
     boxes = torch.cat([corners, corners + 80 * torch.rand(50, 2)], dim=1)
@@ -186,7 +188,7 @@ def test_norms_without_statistics_are_left():
     model = build(classifier()).eval()
     model.backbone.norm_without = nn.BatchNorm2d(3, affine=False)
     before = copy.deepcopy(model.state_dict())
-    faster = accelerate(model, for_cpu=False)
+    faster = accelerate(model, channels_last=False)
     assert list(faster.state_dict()) == list(before)
 
 
@@ -229,3 +231,99 @@ def test_it_is_compared_without_tf32(tmp_path, monkeypatch):
     model.loss(**model.data_preprocessor(image_batch(), True))
     assert seen == [(False, False)] * 2
     assert (cudnn.allow_tf32, matmul.allow_tf32) == before
+
+
+@pytest.mark.parametrize('slow', ['a', 'b'])
+def test_the_fastest_is_taken(slow):
+    """Whatever a first run costs, in which libraries choose their algorithms."""
+    seconds = {'a': [0.1] + 5 * [0.0], 'b': 6 * [0.0], slow: 6 * [0.02]}
+    left = {name: iter(each) for name, each in seconds.items()}
+    runs = []
+
+    def run(model):
+        runs.append(model)
+        time.sleep(next(left[model]))
+
+    device = torch.device('cpu')
+    assert fastest(dict(a='a', b='b'), run, device) == dict(a='b', b='a')[slow]
+    assert runs == ['a', 'b'] * 6
+    assert fastest(dict(only='one'), run, device) == 'only'
+    assert runs == ['a', 'b'] * 6
+
+
+def test_a_gpu_has_two_to_choose_from(tmp_path, monkeypatch):
+    log = []
+    monkeypatch.setattr(
+        'luminet_mm.distillers.teacher.print_log', lambda text, **_: log.append(text)
+    )
+    ckpt = save_weights(classifier(), tmp_path / 'teacher.pth')
+    model = distiller(classifier(), classifier(), ckpt, accelerate_teacher=True)
+    model.init_weights()
+    (teacher,) = model.teachers
+    batch = model.data_preprocessor(image_batch(), True)
+    both, _ = teacher._accelerated(batch['inputs'], first=False)
+    weights = {name: each.backbone.conv1.weight for name, each in both.items()}
+    assert list(weights) == ['channels last', 'channels first']
+    assert not weights['channels last'].is_contiguous()
+    assert weights['channels first'].is_contiguous()
+    teacher.accelerate(**batch)
+    assert log == [
+        "The teacher 'ImageClassifier' runs with its batch normalisation folded into "
+        'its convolutions, channels last'
+    ]
+
+
+class TestCompiled:
+    @pytest.fixture
+    def log(self, monkeypatch):
+        log = []
+        for module in ('acceleration', 'teacher'):
+            monkeypatch.setattr(
+                f'luminet_mm.distillers.{module}.print_log',
+                lambda text, **_: log.append(text),
+            )
+        return log
+
+    @pytest.mark.parametrize(('cfg', 'source'), FAMILIES[:2])
+    @pytest.mark.parametrize('accelerated', [True, False])
+    def test_learns_the_same(self, cfg, source, accelerated, tmp_path, monkeypatch):
+        graphs, compile = [], torch.compile
+
+        def backend(graph, inputs):
+            graphs.append(graph)
+            return graph.forward
+
+        monkeypatch.setattr(torch, 'compile', partial(compile, backend=backend))
+        plain, *_ = losses_and_model(tmp_path, cfg, source)
+        assert not graphs
+        faster, model, _ = losses_and_model(
+            tmp_path, cfg, source, accelerate_teacher=accelerated, compile_teacher=True
+        )
+        assert graphs
+        assert bool(_norms(model.teachers[0].model)) != accelerated
+        for before, after in zip(plain, faster):
+            for name, loss in before.items():
+                torch.testing.assert_close(after[name], loss, rtol=1e-4, atol=1e-5)
+
+    def test_a_compiler_that_fails_stops_nothing(self, tmp_path, monkeypatch, log):
+        def compile(call):
+            raise RuntimeError('no compiler here')
+
+        monkeypatch.setattr(torch, 'compile', compile)
+        plain, *_ = losses_and_model(tmp_path, classifier())
+        careful, *_ = losses_and_model(tmp_path, classifier(), compile_teacher=True)
+        assert [each['loss_kd'] for each in careful] == [e['loss_kd'] for e in plain]
+        why = 'is not compiled: RuntimeError: no compiler here'
+        assert f'The ResNet_CIFAR of the teacher {why}' in log
+
+    def test_another_prediction_is_noticed(self, tmp_path, monkeypatch, log):
+        def compile(call):
+            return lambda images: tuple(2 * each for each in call(images))
+
+        monkeypatch.setattr(torch, 'compile', compile)
+        plain, *_ = losses_and_model(tmp_path, classifier())
+        careful, *_ = losses_and_model(tmp_path, classifier(), compile_teacher=True)
+        assert [each['loss_kd'] for each in careful] == [e['loss_kd'] for e in plain]
+        assert (
+            "The teacher 'ImageClassifier' is not compiled: it then sees something else"
+        ) in log

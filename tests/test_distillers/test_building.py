@@ -236,6 +236,10 @@ def test_forgotten_delete(tmp_path):
             dict(accelerate_teacher=1),
             'model.accelerate_teacher=1 must be True or False',
         ),
+        (
+            dict(compile_teacher='yes'),
+            "model.compile_teacher='yes' must be True or False",
+        ),
         (dict(teacher=None), 'model.teacher=None must be a dict'),
         (dict(teacher=[]), 'model.teacher names 0 teachers'),
         (dict(teacher=['a.py']), "model.teacher='a.py' must be a dict with `cfg_path`"),

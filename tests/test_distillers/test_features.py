@@ -177,6 +177,11 @@ def test_tap_on_what_is_folded_keeps_the_teacher_as_it_is(tmp_path, caplog):
     assert has_norms(model.teachers[0].model)
 
 
+def test_a_compiled_teacher_shows_no_features(tmp_path):
+    with pytest.raises(ValueError, match='model.compile_teacher=True: loss_0 compares'):
+        taught(tmp_path, [AT], compile_teacher=True)
+
+
 class TestOtherFamilies:
     def test_retinanet_teaches_a_faster_rcnn(self, tmp_path):
         # levels of stride 8, 16 and 32 of both

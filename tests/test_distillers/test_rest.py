@@ -80,7 +80,7 @@ def test_gives_the_models_own_logits(name):
 @pytest.mark.parametrize('name', ['cifar100/resnet8x4', 'cifar100/wrn_16_1'])
 def test_of_an_accelerated_teacher(name):
     model = build(name).eval().requires_grad_(False)
-    faster = accelerate(model, for_cpu=True)
+    faster = accelerate(model, channels_last=True)
     stages = stages_of(model)
     feats, logits = run(faster, stages)
     rest = Rest(faster, stages)
