@@ -19,7 +19,7 @@ venv := .venv$(patsubst %,-%,$(filter-out default,$(STACK)))
 help:
 	@echo 'make install  the stack and this project in $(venv) (PYTHON=... picks the interpreter)'
 	@echo 'make demo     distil a small student on the CPU; results in work_dirs/demo'
-	@echo 'make test     the test suite'
+	@echo 'make test     the test suite; where there is a GPU, then what needs one'
 	@echo 'make lint     ruff: check and format'
 	@echo 'make docs     the site, in docs/_build; a warning is an error'
 	@echo 'STACK=onedl   after any of them: the maintained forks and a newer torch, in .venv-onedl'
@@ -43,6 +43,8 @@ demo: install
 
 test: install
 	@OMP_NUM_THREADS=1 $(venv)/bin/python -m pytest tests -n 2 --dist worksteal
+	@! $(venv)/bin/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || \
+	  LUMINET_TEST_GPU=1 $(venv)/bin/python -m pytest tests
 
 lint: install
 	@$(venv)/bin/ruff check .

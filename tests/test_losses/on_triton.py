@@ -10,6 +10,7 @@ from luminet_mm.losses import dkd_loss, functional, fused, kd_loss, luminet_loss
 from luminet_mm.losses.fused import gpu, launches
 
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
+pytestmark = [pytest.mark.gpu] if DEVICE == 'cuda' else []
 SHAPES = [(1, 4), (2, 2), (7, 5), (64, 100), (300, 30), (3, 300)]
 LOSSES = dict(
     luminet=(luminet_loss, [{}, dict(tau=4.0), dict(tau=0.3, eps=1e-2)]),

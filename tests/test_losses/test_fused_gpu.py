@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 
-import torch
+import pytest
 
 FOLDER = osp.dirname(__file__)
 TRITON = osp.join(sys.prefix, '.luminet_mm', 'triton')  # see tools/install.sh
@@ -57,8 +57,8 @@ def run(*arguments, on_gpu, **env):
     return done.stdout
 
 
-def test_they_equal_the_formulas():
-    on_gpu = torch.cuda.is_available()
+@pytest.mark.parametrize('on_gpu', [False, pytest.param(True, marks=pytest.mark.gpu)])
+def test_they_equal_the_formulas(on_gpu):
     env = {} if on_gpu else dict(TRITON_INTERPRET='1')
     tests = osp.join(FOLDER, 'on_triton.py')
     options = ['-q', '-p', 'no:cacheprovider', '-p', 'no:xdist']
