@@ -8,12 +8,13 @@ import sys
 import warnings
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Iterator, Optional, Tuple
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, utils
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.device import get_device
 from mmengine.utils import digit_version
@@ -35,6 +36,10 @@ def _find_base_without_scope(cfg_path: str, filename: str) -> Tuple[str, Optiona
 
 
 Config._get_cfg_path = staticmethod(_find_base_without_scope)
+
+# A name of the model zoo is looked up in a hundred metafiles, which mmengine parses for
+# each name: half a second
+utils.load = lru_cache(maxsize=None)(utils.load)
 
 # The parts of mmrazor 1.0 whose import calls functions that torch 2 removed.
 # Everything else of it, distillation included, works without them.

@@ -1,5 +1,4 @@
 import os
-from functools import lru_cache
 
 # Tests are written for a CPU, those marked `gpu` apart, which have a run of their own:
 # before anything looks for a device
@@ -8,12 +7,8 @@ if not ON_GPU:
     os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 import pytest  # noqa: E402
-from mmengine.config import config, utils  # noqa: E402
+from mmengine.config import config  # noqa: E402
 from mmengine.logging import MessageHub  # noqa: E402
-
-# A name of the model zoo is looked up in a hundred metafiles, parsed each time anew:
-# half a second, some thousand times
-utils.load = lru_cache(maxsize=None)(utils.load)
 
 # A config is laid out for readers each time it is dumped, twice by a runner: a
 # quarter of a small run, and nobody reads it here

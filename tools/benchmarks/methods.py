@@ -14,17 +14,15 @@ from typing import Callable, Tuple
 
 from memory import print_peaks, read_peaks
 from mmengine.logging import MMLogger
-from models import build_model, optimizer, random_batch
+from models import add_size_option, build_model, optimizer, random_batch
 from timing import measure, parser, print_heading, print_table, write_json
 
 
 def parse_args() -> argparse.Namespace:
     options = parser(__doc__, runs=7)
-    options.add_argument('configs', nargs='+', help='classification configs')
+    options.add_argument('configs', nargs='+', help='of classifiers or detectors')
     options.add_argument('--batch-size', type=int, default=64, help='default: 64')
-    options.add_argument(
-        '--image-size', type=int, default=32, help='side in pixels (default: 32)'
-    )
+    add_size_option(options, 32, 32)
     options.add_argument(
         '--steps', type=int, default=10, help='steps of a run (default: 10)'
     )
@@ -42,14 +40,14 @@ def build_step(
 
     Args:
         args (argparse.Namespace): The command line.
-        config (str): Path of the config, of one teacher at the most.
+        config (str): Path of the config.
 
     Returns:
         tuple: A function that takes a step; the student's number of parameters; the
         number beside them.
     """
     model = build_model(config, args.device)
-    data = random_batch(model, args.batch_size, args.image_size, args.image_size)
+    data = random_batch(model, args.batch_size, *args.size)
     student = getattr(model, 'student', model)
     num_student = sum(p.numel() for p in student.parameters())
     num_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -77,7 +75,11 @@ def main() -> None:
     milliseconds = measure(steps, args.device, args.runs, args.steps)
 
     print_heading(__doc__, args.device)
-    print(f'Batches of {args.batch_size}, runs of {args.steps} steps:\n')
+    height, width = args.size
+    print(
+        f'Batches of {args.batch_size} images of {width} x {height} pixels, runs of '
+        f'{args.steps} steps:\n'
+    )
     extra = {
         'parameters': {name: f'{n / 1e6:.2f} M' for name, (_, n, _) in built.items()},
         'extra': {name: f'{n / 1e6:.2f} M' for name, (_, _, n) in built.items()},

@@ -3,7 +3,7 @@
 import argparse
 import os.path as osp
 import tempfile
-from typing import Any
+from typing import Any, Union
 
 import torch
 from mmengine.config import Config
@@ -32,32 +32,36 @@ def add_batch_options(options: argparse.ArgumentParser) -> None:
     add_size_option(options, 480, 640)
 
 
-def build_model(config: str, device: str, **overrides: Any) -> BaseModel:
+def build_model(config: Union[str, Config], device: str, **overrides: Any) -> BaseModel:
     """The model of a config in training mode, as its constructor initialises it.
 
     Args:
-        config (str): Path of a config, of one teacher at the most.
+        config (str | Config): A config, or its path.
         device (str): Where it goes.
         **overrides: What to change in the config's ``model``.
 
     Returns:
         BaseModel: The model; a teacher's weights are random, too.
     """
-    cfg = Config.fromfile(config)
+    cfg = Config.fromfile(config) if isinstance(config, str) else config
     cfg.merge_from_dict(dict(model=overrides))
     init_default_scope(cfg.default_scope)
     model = cfg.model
     if 'data_preprocessor' in cfg:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
     with tempfile.TemporaryDirectory() as folder:
-        has_teacher = 'teacher' in model
-        if has_teacher:
-            model.teacher_ckpt = osp.join(folder, 'teacher.pth')
-            teacher = MODELS.build(load_model_cfg(model.teacher, 'model.teacher'))
-            torch.save(teacher.state_dict(), model.teacher_ckpt)
+        teachers = model.get('teacher', [])
+        teachers = teachers if isinstance(teachers, list) else [teachers]
+        if teachers:
+            model.teacher_ckpt = []
+        for index, teacher in enumerate(teachers):
+            model.teacher_ckpt.append(osp.join(folder, f'{index}.pth'))
+            teacher = {k: v for k, v in teacher.items() if k not in ('scale', 'size')}
+            teacher = MODELS.build(load_model_cfg(teacher, 'model.teacher'))
+            torch.save(teacher.state_dict(), model.teacher_ckpt[-1])
         torch.manual_seed(0)
         model = MODELS.build(model)
-        if has_teacher:
+        if teachers:
             model.build_teachers()  # while their weights are there
     return model.to(device).train()
 

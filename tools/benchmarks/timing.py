@@ -104,30 +104,31 @@ def count_launches(call: Callable[[], object]) -> int:
 
 
 def print_table(
-    milliseconds: Dict[str, List[float]],
+    times: Dict[str, List[float]],
     baselines: List[str],
     extra: Optional[Dict[str, Dict[str, str]]] = None,
+    unit: str = 'ms',
 ) -> None:
     """Print medians, spreads and ratios of the medians as a table in markdown.
 
     Args:
-        milliseconds (dict[str, list[float]]): As :func:`measure` returns them.
+        times (dict[str, list[float]]): As :func:`measure` returns them.
         baselines (list[str]): Contenders that the others are compared with, a
             column each.
         extra (dict[str, dict[str, str]], optional): More columns: cells by contender,
             by the column's name. Defaults to None.
+        unit (str): Of the figures. Defaults to 'ms'.
     """
     extra = extra or {}
     ratios = [f'to {name}' for name in baselines]
-    header = ['', 'median ms', 'fastest', 'slowest', *ratios, *extra]
+    header = ['', f'median {unit}', 'fastest', 'slowest', *ratios, *extra]
     print(f'| {" | ".join(header)} |', '|' + '---|' * len(header), sep='\n')
-    for name, times in milliseconds.items():
-        median = statistics.median(times)
+    for name, runs in times.items():
+        median = statistics.median(runs)
         compared = (
-            f'{median / statistics.median(milliseconds[other]):.2f}'
-            for other in baselines
+            f'{median / statistics.median(times[other]):.2f}' for other in baselines
         )
-        cells = (f'{value:.4g}' for value in (median, min(times), max(times)))
+        cells = (f'{value:.4g}' for value in (median, min(runs), max(runs)))
         more = (column[name] for column in extra.values())
         print(f'| {" | ".join([name, *cells, *compared, *more])} |')
 
