@@ -260,7 +260,7 @@ class Teacher:
         )
 
     def _accelerated(
-        self, inputs: Tensor, first: bool
+        self, inputs: Tensor, first_only: bool
     ) -> Tuple[Dict[str, BaseModel], str]:
         """Faster models that see the same, by their order, or why there is none.
 
@@ -279,23 +279,26 @@ class Teacher:
                     continue
                 if _close(*seen):
                     same[order] = model
-                    if first:
+                    if first_only:
                         break
         return same, why
 
     def _compile(self, inputs: Tensor) -> None:
-        with autocast(inputs.device.type, enabled=False), full_precision():
-            plain = self._features(self.model, inputs)
-            undo = compile_extractors(self.model)
-            same = _close(self._features(self.model, inputs), plain)
-        if not same:
+        try:
+            with autocast(inputs.device.type, enabled=False), full_precision():
+                plain = self._features(self.model, inputs)
+                undo = compile_extractors(self.model)
+                if _close(self._features(self.model, inputs), plain):
+                    return
             undo()
-            print_log(
-                f'The teacher {self.name!r} is not compiled: it then sees something '
-                'else',
-                logger='current',
-                level=logging.WARNING,
-            )
+            why = 'it then sees something else'
+        except Exception as error:  # of code that was not made for it
+            why = f'{type(error).__name__}: {error}'
+        print_log(
+            f'The teacher {self.name!r} is not compiled: {why}',
+            logger='current',
+            level=logging.WARNING,
+        )
 
     def _features(self, model: BaseModel, inputs: Tensor) -> tuple:
         """What a model extracts from a batch, and what its taps see meanwhile."""

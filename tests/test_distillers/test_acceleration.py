@@ -196,12 +196,12 @@ def _norms(model):
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 
-def test_features_that_cannot_be_extracted_leave_a_teacher_as_it_is(tmp_path):
+@pytest.mark.parametrize('option', ['accelerate_teacher', 'compile_teacher'])
+def test_features_that_cannot_be_extracted_leave_a_teacher_as_it_is(option, tmp_path):
     """Neither the copy's nor its own: what is asked of it may do without."""
     cfg = classifier()
-    model = distiller(
-        cfg, cfg, save_weights(cfg, tmp_path / 'teacher.pth'), accelerate_teacher=True
-    )
+    ckpt = save_weights(cfg, tmp_path / 'teacher.pth')
+    model = distiller(cfg, cfg, ckpt, **{option: True})
     (teacher,) = model.build_teachers()
     own = teacher.model
 
@@ -261,7 +261,7 @@ def test_a_gpu_has_two_to_choose_from(tmp_path, monkeypatch):
     model.init_weights()
     (teacher,) = model.teachers
     batch = model.data_preprocessor(image_batch(), True)
-    both, _ = teacher._accelerated(batch['inputs'], first=False)
+    both, _ = teacher._accelerated(batch['inputs'], first_only=False)
     weights = {name: each.backbone.conv1.weight for name, each in both.items()}
     assert list(weights) == ['channels last', 'channels first']
     assert not weights['channels last'].is_contiguous()
