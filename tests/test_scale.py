@@ -137,12 +137,18 @@ def test_two_stage_detectors_have_no_bfloat16(tmp_path):
             model(**batch, mode='loss')
 
 
-@pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
-def test_amp_trains_on_a_gpu_and_says_that_it_needs_one(dtype, tmp_path):
-    amp = dict(optim_wrapper=dict(type='AmpOptimWrapper', dtype=dtype))
-    if torch.cuda.is_available():
-        plain = student(tmp_path, 'plain')
-        assert_same(plain, student(tmp_path, 'amp', **amp), rtol=0.05, atol=0.01)
-    else:
-        with pytest.raises(AssertionError, match='only available training on gpu'):
-            student(tmp_path, 'amp', **amp)
+AMP = [dict(type='AmpOptimWrapper', dtype=dtype) for dtype in ('float16', 'bfloat16')]
+
+
+@pytest.mark.parametrize('wrapper', AMP)
+def test_amp_says_that_it_needs_a_gpu(wrapper, tmp_path):
+    with pytest.raises(AssertionError, match='only available training on gpu'):
+        student(tmp_path, 'amp', optim_wrapper=wrapper)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('wrapper', AMP)
+def test_amp_learns_nearly_the_same(wrapper, tmp_path):
+    plain = student(tmp_path, 'plain')
+    half = student(tmp_path, 'amp', optim_wrapper=wrapper)
+    assert_same(plain, half, rtol=0.05, atol=0.01)
