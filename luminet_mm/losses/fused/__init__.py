@@ -13,8 +13,12 @@ from torch import Tensor
 from . import cpu, gpu
 from .operator import Operator
 
+try:  # torch 2.3 and newer
+    from torch.compiler import is_compiling
+except ImportError:
+    is_compiling = getattr(torch._utils, 'is_compiling', lambda: False)
+
 DEVICES = dict(cpu=cpu, cuda=gpu)
-_is_compiling = getattr(torch._utils, 'is_compiling', lambda: False)
 _is_transformed = getattr(torch._C, '_are_functorch_transforms_active', lambda: False)
 
 
@@ -64,7 +68,7 @@ def _fits(preds_S: Tensor, preds_T: Tensor) -> bool:
 
 def _is_traced() -> bool:
     """Whether torch.compile or torch.func looks on, each in what has it of torch."""
-    return _is_compiling() or _is_transformed()
+    return is_compiling() or _is_transformed()
 
 
 class _Fused(torch.autograd.Function):
