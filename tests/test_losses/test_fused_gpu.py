@@ -63,7 +63,7 @@ def test_they_equal_the_formulas(on_gpu):
     options = ['-q', '-p', 'no:cacheprovider', '-p', 'no:xdist']
     printed = run('-m', 'pytest', tests, *options, on_gpu=on_gpu, **env)
     passed, *others = re.findall(r'(\d+) (\w+)', printed.splitlines()[-1])
-    assert int(passed[0]) > 60
+    assert int(passed[0]) > 50
     assert not {word for _, word in others} & {'failed', 'skipped', 'error'}
 
 

@@ -46,24 +46,32 @@ def column_moments(
         z_S = tl.load(preds_S + at, mask=inside, other=0.0) - first_S[None, :]
         z_T = tl.load(preds_T + at, mask=inside, other=0.0) - first_T[None, :]
         count += tl.where(inside, 1.0, 0.0)
-        share = tl.where(inside, 1.0 / count, 0.0)
-        from_S = z_S - mean_S
-        from_T = z_T - mean_T
-        mean_S += tl.where(inside, from_S * share, 0.0)
-        mean_T += tl.where(inside, from_T * share, 0.0)
-        squares_S += tl.where(inside, from_S * (z_S - mean_S), 0.0)
-        squares_T += tl.where(inside, from_T * (z_T - mean_T), 0.0)
-
-    all_S = tl.sum(count * mean_S, 0) / N
-    all_T = tl.sum(count * mean_T, 0) / N
-    apart_S = mean_S - all_S[None, :]
-    apart_T = mean_T - all_T[None, :]
-    var_S = tl.sum(squares_S + count * apart_S * apart_S, 0) / N
-    var_T = tl.sum(squares_T + count * apart_T * apart_T, 0) / N
+        mean_S, squares_S = _add(z_S, inside, count, mean_S, squares_S)
+        mean_T, squares_T = _add(z_T, inside, count, mean_T, squares_T)
+    all_S, scale_S = _join(count, mean_S, squares_S, N, eps)
+    all_T, scale_T = _join(count, mean_T, squares_T, N, eps)
     tl.store(moments + cols, all_S, mask=exists)
-    tl.store(moments + C + cols, 1.0 / tl.sqrt(var_S + eps), mask=exists)
+    tl.store(moments + C + cols, scale_S, mask=exists)
     tl.store(moments + 2 * C + cols, all_T, mask=exists)
-    tl.store(moments + 3 * C + cols, 1.0 / tl.sqrt(var_T + eps), mask=exists)
+    tl.store(moments + 3 * C + cols, scale_T, mask=exists)
+
+
+@triton.jit
+def _add(z, inside, count, mean, squares):
+    """One value more for each place: its mean and its squared distances from it."""
+    before = z - mean
+    mean += tl.where(inside, before / count, 0.0)
+    squares += tl.where(inside, before * (z - mean), 0.0)
+    return mean, squares
+
+
+@triton.jit
+def _join(count, mean, squares, N, eps):
+    """Mean and 1 / sigma of the columns of all places."""
+    joint = tl.sum(count * mean, 0) / N
+    apart = mean - joint[None, :]
+    var = tl.sum(squares + count * apart * apart, 0) / N
+    return joint, 1.0 / tl.sqrt(var + eps)
 
 
 @triton.jit
@@ -90,27 +98,36 @@ def row_divergences(
     h = tl.load(preds_S + at, mask=inside, other=0.0)
     k = tl.load(preds_T + at, mask=inside, other=0.0)
     if STANDARDISED:
-        offset_S = tl.load(preds_S + cols, mask=exists, other=0.0)
-        offset_T = tl.load(preds_T + cols, mask=exists, other=0.0)
-        mean_S = tl.load(moments + cols, mask=exists, other=0.0)
-        scale_S = tl.load(moments + C + cols, mask=exists, other=0.0)
-        mean_T = tl.load(moments + 2 * C + cols, mask=exists, other=0.0)
-        scale_T = tl.load(moments + 3 * C + cols, mask=exists, other=0.0)
-        h = (h - offset_S[None, :] - mean_S[None, :]) * scale_S[None, :]
-        k = (k - offset_T[None, :] - mean_T[None, :]) * scale_T[None, :]
-    h = tl.where(exists[None, :], h / tau, float('-inf'))
-    k = tl.where(exists[None, :], k / tau, float('-inf'))
+        h = _standardise(h, preds_S, moments, C, cols, exists)
+        k = _standardise(k, preds_T, moments + 2 * C, C, cols, exists)
+    loss, p, q = _divergence(h / tau, k / tau, exists[None, :])
+    tl.store(losses + rows, factor * loss, mask=rows < N)
+    tl.store(difference + at, factor / tau * (p - q), mask=inside)
+
+
+@triton.jit
+def _standardise(z, preds, moments, C, cols, exists):
+    """The perception of logits, by the moments of their columns."""
+    first = tl.load(preds + cols, mask=exists, other=0.0)
+    mean = tl.load(moments + cols, mask=exists, other=0.0)
+    scale = tl.load(moments + C + cols, mask=exists, other=0.0)
+    return (z - first[None, :] - mean[None, :]) * scale[None, :]
+
+
+@triton.jit
+def _divergence(h, k, exists):
+    """KL(q || p) of rows, and the two distributions, over the columns that exist."""
+    h = tl.where(exists, h, float('-inf'))
+    k = tl.where(exists, k, float('-inf'))
     h = h - tl.max(h, 1)[:, None]
     k = k - tl.max(k, 1)[:, None]
     p = tl.exp(h)
     q = tl.exp(k)
     sum_S = tl.sum(p, 1)
     sum_T = tl.sum(q, 1)
-    apart = tl.sum(tl.where(exists[None, :], q * (k - h), 0.0), 1)
-    loss = factor * (apart / sum_T + tl.log(sum_S / sum_T))
-    tl.store(losses + rows, loss, mask=rows < N)
-    gap = p / sum_S[:, None] - q / sum_T[:, None]
-    tl.store(difference + at, factor / tau * gap, mask=inside)
+    apart = tl.sum(tl.where(exists, q * (k - h), 0.0), 1)
+    loss = apart / sum_T + tl.log(sum_S / sum_T)
+    return loss, p / sum_S[:, None], q / sum_T[:, None]
 
 
 @triton.jit
@@ -129,10 +146,7 @@ def perception_gradient(
     """The gradient of the student's logits, shape (N, C), of those of the losses."""
     cols = tl.program_id(0) * COLS + tl.arange(0, COLS)
     exists = cols < C
-    first = tl.load(preds_S + cols, mask=exists, other=0.0)
-    mean = tl.load(moments + cols, mask=exists, other=0.0)
     scale = tl.load(moments + C + cols, mask=exists, other=0.0)
-    offset = first[None, :]  # taken off first, as for the moments
     sum_G = tl.zeros([ROWS, COLS], tl.float32)
     sum_Gh = tl.zeros([ROWS, COLS], tl.float32)
     for start in range(0, N, ROWS):
@@ -143,9 +157,9 @@ def perception_gradient(
         g = tl.load(grad + rows * grad_stride, mask=rows < N, other=0.0)
         G = g[:, None] * tl.load(difference + at, mask=inside, other=0.0)
         sum_G += G
-        sum_Gh += G * ((z - offset - mean[None, :]) * scale[None, :])
-    mean_G = (tl.sum(sum_G, 0) / N)[None, :]
-    mean_Gh = (tl.sum(sum_Gh, 0) / N)[None, :]
+        sum_Gh += G * _standardise(z, preds_S, moments, C, cols, exists)
+    mean_G = tl.sum(sum_G, 0) / N
+    mean_Gh = tl.sum(sum_Gh, 0) / N
     for start in range(0, N, ROWS):
         rows = start + tl.arange(0, ROWS)
         inside = (rows < N)[:, None] & exists[None, :]
@@ -153,8 +167,8 @@ def perception_gradient(
         z = tl.load(preds_S + at, mask=inside, other=0.0)
         g = tl.load(grad + rows * grad_stride, mask=rows < N, other=0.0)
         G = g[:, None] * tl.load(difference + at, mask=inside, other=0.0)
-        h = (z - offset - mean[None, :]) * scale[None, :]
-        dz = (G - mean_G - h * mean_Gh) * scale[None, :]
+        h = _standardise(z, preds_S, moments, C, cols, exists)
+        dz = (G - mean_G[None, :] - h * mean_Gh[None, :]) * scale[None, :]
         tl.store(grad_S + at, dz, mask=inside)
 
 
@@ -189,37 +203,26 @@ def decoupled_divergences(
     others = (cols < C)[None, :] & (cols[None, :] != label[:, None])
     h = tl.load(preds_S + at, mask=inside, other=0.0) / tau
     k = tl.load(preds_T + at, mask=inside, other=0.0) / tau
-    target_S = tl.sum(tl.where(target, h, 0.0), 1)
-    target_T = tl.sum(tl.where(target, k, 0.0), 1)
-    h = tl.where(others, h, float('-inf'))
-    k = tl.where(others, k, float('-inf'))
-    max_S = tl.max(h, 1)
-    max_T = tl.max(k, 1)
-    h = h - max_S[:, None]
-    k = k - max_T[:, None]
-    p = tl.exp(h)
-    q = tl.exp(k)
-    sum_S = tl.sum(p, 1)
-    sum_T = tl.sum(q, 1)
-    apart = tl.sum(tl.where(others, q * (k - h), 0.0), 1)
-    others_loss = apart / sum_T + tl.log(sum_S / sum_T)
-    # log-odds of the target, and log(1 + exp(-|x|)), by which both its logarithms are
-    odds_S = target_S - (max_S + tl.log(sum_S))
-    odds_T = target_T - (max_T + tl.log(sum_T))
-    tail_S = tl.log(1.0 + tl.exp(-tl.abs(odds_S)))
-    tail_T = tl.log(1.0 + tl.exp(-tl.abs(odds_T)))
-    log_yes_S = tl.minimum(odds_S, 0.0) - tail_S
-    log_yes_T = tl.minimum(odds_T, 0.0) - tail_T
-    log_no_S = tl.minimum(-odds_S, 0.0) - tail_S
-    log_no_T = tl.minimum(-odds_T, 0.0) - tail_T
+    others_loss, p, q = _divergence(h, k, others)
+    log_yes_S, log_no_S = _log_odds(h, target, others)
+    log_yes_T, log_no_T = _log_odds(k, target, others)
     target_loss = tl.exp(log_yes_T) * (log_yes_T - log_yes_S)
     target_loss += tl.exp(log_no_T) * (log_no_T - log_no_S)
     is_column = (label >= 0) & (label < C)
     scale = tl.where(is_column, tau, float('nan'))
     loss = tau * scale * (alpha * target_loss + beta * others_loss)
     tl.store(losses + rows, loss, mask=rows < N)
-    p = p / sum_S[:, None]
-    q = q / sum_T[:, None]
     by_target = (alpha * (tl.exp(log_yes_S) - tl.exp(log_yes_T)))[:, None]
     gap = tl.where(target, by_target, beta * (p - q) - by_target * p)
     tl.store(difference + at, scale[:, None] * gap, mask=inside)
+
+
+@triton.jit
+def _log_odds(h, target, others):
+    """Logarithms of the probability of the target, and of any other column."""
+    rest = tl.where(others, h, float('-inf'))
+    top = tl.max(rest, 1)
+    rest = top + tl.log(tl.sum(tl.exp(rest - top[:, None]), 1))
+    odds = tl.sum(tl.where(target, h, 0.0), 1) - rest
+    tail = tl.log(1.0 + tl.exp(-tl.abs(odds)))
+    return tl.minimum(odds, 0.0) - tail, tl.minimum(-odds, 0.0) - tail
