@@ -32,11 +32,12 @@ STUB = """#!/bin/sh
 echo "$0 $*" >> "{calls}"
 case $1 in
   -c) exec {python} -S -c "
-import sys, types
+import os, sys, types
 sys.version_info = {version}
 sys.prefix = '$0'.rsplit('/', 2)[0]
 version = types.SimpleNamespace(cuda=None)
-torch = types.SimpleNamespace(__version__='0', version=version)
+cuda = types.SimpleNamespace(is_available=lambda: 'GPU' in os.environ)
+torch = types.SimpleNamespace(__version__='0', version=version, cuda=cuda)
 sys.modules.update(dict.fromkeys(['torch', 'mmcv', 'mmcv._ext', 'luminet_mm'], torch))
 exec(sys.argv[1])" "$2" ;;
   -m) [ "$2" != venv ] || {{ mkdir -p "$3/bin"
@@ -127,13 +128,24 @@ def test_a_machine_without_a_python_of_the_default_stack(make, newer):
     for target, last in (
         ('install', '.venv-onedl'),
         ('lint', '.venv-onedl/bin/ruff format --check .\n'),
-        ('test', '.venv-onedl/bin/python -m pytest tests -n 2 --dist worksteal\n'),
+        ('test', '.venv-onedl/bin/python -c import sys, torch; '),
     ):
         code, said, calls = make(target)
         assert code == 0, said
         assert said.startswith(line)
         assert 'install: nothing to do' in said
         assert last in calls.splitlines(True)[-1]
+
+
+def test_tests_that_need_a_gpu_come_last(make):
+    code, said, _ = make('install', pythons=[(3, 9)])
+    assert code == 0, said
+    on_cpu = '.venv/bin/python -m pytest tests -n 2 --dist worksteal'
+    for env, last in (({}, '.venv/bin/python -c '), (dict(GPU='1'), '-m pytest tests')):
+        code, said, calls = make('test', **env)
+        assert code == 0, said
+        assert calls.count(on_cpu) == 1
+        assert last in calls.splitlines()[-1]
 
 
 def test_the_default_stack_is_taken_where_its_python_is(make):

@@ -166,8 +166,8 @@ install_step() {
       ;;
     interpreter)
       # beside the environment, whose torch may have brought a Triton of its own
-      rm -rf "$stamps/triton"
-      pip_install --no-deps --target "$stamps/triton" -r requirements/interpreter.txt
+      pip_install --upgrade --no-deps --target "$stamps/triton" \
+        -r requirements/interpreter.txt
       ;;
     *) pip_install -r "$(requirements "$1")" ;;
   esac
