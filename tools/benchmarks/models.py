@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 
 from luminet_mm.config import load_model_cfg
+from luminet_mm.distillers.zoom import Zoom
 from luminet_mm.registry import MODELS
 
 
@@ -56,8 +57,8 @@ def build_model(config: Union[str, Config], device: str, **overrides: Any) -> Ba
             model.teacher_ckpt = []
         for index, teacher in enumerate(teachers):
             model.teacher_ckpt.append(osp.join(folder, f'{index}.pth'))
-            teacher = {k: v for k, v in teacher.items() if k not in ('scale', 'size')}
-            teacher = MODELS.build(load_model_cfg(teacher, 'model.teacher'))
+            cfg, _ = Zoom.of(teacher)
+            teacher = MODELS.build(load_model_cfg(cfg, 'model.teacher'))
             torch.save(teacher.state_dict(), model.teacher_ckpt[-1])
         torch.manual_seed(0)
         model = MODELS.build(model)

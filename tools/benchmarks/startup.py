@@ -1,7 +1,8 @@
 """From the command to the end of the first step, in seconds.
 
-Each run is a process of its own: the imports; the config read; its model built and the
-teachers' weights read; the first step, in which teachers are proven and made faster.
+Each run is a process of its own: the imports; the config read; its model built, and the
+teachers' random weights made, written and read, which is more than a run has to do; the
+first step, in which teachers are proven and made faster.
 `resumed` reads a checkpoint of student and optimizer before that step, as `--resume`
 does. The peak is that of the whole process, on a GPU that of its memory. The first
 config is what the others are compared with, usually the student alone. Weights and

@@ -153,23 +153,28 @@ def perception_gradient(
         rows = start + tl.arange(0, ROWS)
         inside = (rows < N)[:, None] & exists[None, :]
         at = rows[:, None] * C + cols[None, :]
-        z = tl.load(preds_S + at, mask=inside, other=0.0)
         g = tl.load(grad + rows * grad_stride, mask=rows < N, other=0.0)
-        G = g[:, None] * tl.load(difference + at, mask=inside, other=0.0)
+        G, h = _of_tile(g, preds_S, difference, moments, C, at, inside, cols, exists)
         sum_G += G
-        sum_Gh += G * _standardise(z, preds_S, moments, C, cols, exists)
+        sum_Gh += G * h
     mean_G = tl.sum(sum_G, 0) / N
     mean_Gh = tl.sum(sum_Gh, 0) / N
     for start in range(0, N, ROWS):
         rows = start + tl.arange(0, ROWS)
         inside = (rows < N)[:, None] & exists[None, :]
         at = rows[:, None] * C + cols[None, :]
-        z = tl.load(preds_S + at, mask=inside, other=0.0)
         g = tl.load(grad + rows * grad_stride, mask=rows < N, other=0.0)
-        G = g[:, None] * tl.load(difference + at, mask=inside, other=0.0)
-        h = _standardise(z, preds_S, moments, C, cols, exists)
+        G, h = _of_tile(g, preds_S, difference, moments, C, at, inside, cols, exists)
         dz = (G - mean_G[None, :] - h * mean_Gh[None, :]) * scale[None, :]
         tl.store(grad_S + at, dz, mask=inside)
+
+
+@triton.jit
+def _of_tile(g, preds_S, difference, moments, C, at, inside, cols, exists):
+    """The gradient G of a tile's perception, and that perception."""
+    G = g[:, None] * tl.load(difference + at, mask=inside, other=0.0)
+    z = tl.load(preds_S + at, mask=inside, other=0.0)
+    return G, _standardise(z, preds_S, moments, C, cols, exists)
 
 
 @triton.jit
