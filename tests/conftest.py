@@ -23,8 +23,11 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     global need_gpu
-    out = [each for each in items if bool(each.get_closest_marker('gpu')) != ON_GPU]
-    items[:] = [each for each in items if each not in out]
+    kept, out = [], []
+    for each in items:
+        marked = each.get_closest_marker('gpu') is not None
+        (kept if marked == ON_GPU else out).append(each)
+    items[:] = kept
     config.hook.pytest_deselected(items=out)
     if not ON_GPU:
         need_gpu = len(out)

@@ -351,6 +351,8 @@ def test_refuses_to_pack_nothing_or_over_anything(tool, tmp_path):
             [
                 'bccd.zip --baseline frcnn_quarter_bccd',
                 'bccd.zip --baseline frcnn_quarter_bccd --test',
+                'bccd_seeds.zip --baseline frcnn_quarter_bccd',
+                'bccd_seeds.zip --baseline frcnn_quarter_bccd --test',
             ],
         ),
     ],
