@@ -15,7 +15,13 @@ from ..checks import (
     place,
 )
 from ..registry import SOURCES
-from .building import build_model, initial_weights, name_of, num_params
+from .building import (
+    build_model,
+    initial_weights,
+    load_pretrained,
+    name_of,
+    num_params,
+)
 from .distill_losses import (
     INCOMPARABLE,
     build_loss,
@@ -369,6 +375,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
                 '(frozen_stages, requires_grad), so there is nothing to teach'
             )
         super().init_weights()
+        load_pretrained(self.student)
 
     @abstractmethod
     def _roles(self) -> Tuple[List[tuple], List[tuple]]:

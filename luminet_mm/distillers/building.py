@@ -3,9 +3,9 @@
 import copy
 import inspect
 import re
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, Iterator, List, Optional, Tuple
 
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, BaseModule, initialize
 from torch import nn
 
 from ..checks import arguments_of, nearest
@@ -151,21 +151,31 @@ def num_params(model: nn.Module, trained: bool = True) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad == trained)
 
 
+def load_pretrained(model: nn.Module) -> None:
+    """Load the checkpoint of a model's ``init_cfg`` once more where its class has an
+    ``init_weights`` of its own: DETR's draws the transformer after it was loaded."""
+    own = getattr(type(model), 'init_weights', BaseModule.init_weights)
+    if own is not BaseModule.init_weights:
+        initialize(model, _pretrained(model))
+
+
 def initial_weights(model: BaseModel) -> str:
     """Where the weights come from that ``init_weights`` gives a model."""
     found = {
         init['checkpoint']: name or 'all of it'
         for name, module in model.named_modules()
-        for init in _as_list(getattr(module, 'init_cfg', None))
-        if 'Pretrained' in str(init.get('type'))
+        for init in _pretrained(module)
     }
     if not found:
         return 'random weights'
     return ', '.join(f'{ckpt} ({part})' for ckpt, part in found.items())
 
 
-def _as_list(init_cfg: Any) -> list:
-    return [init_cfg] if isinstance(init_cfg, dict) else list(init_cfg or ())
+def _pretrained(module: nn.Module) -> List[dict]:
+    """Those of a module's ``init_cfg`` that name a checkpoint."""
+    init_cfg = getattr(module, 'init_cfg', None)
+    each = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or ()
+    return [init for init in each if 'Pretrained' in str(init.get('type'))]
 
 
 def _explain(error: Exception, cfg: dict, key: str) -> Exception:

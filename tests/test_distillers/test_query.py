@@ -341,3 +341,22 @@ def test_weights_of_a_ddq_that_was_trained(make, tmp_path):
     torch.save(dict(state_dict=weights), tmp_path / 'trained.pth')
     with pytest.raises(ValueError, match=f'unexpected keys .*: {twins[0]}'):
         teacher()
+
+
+@pytest.mark.parametrize('name', DETR)
+def test_a_student_starts_from_its_checkpoint_whole(name, tmp_path):
+    """Upstream's own init_weights draws the transformer after it was loaded."""
+    trained = some_weights(build(detr(name))).state_dict()
+    ckpt = str(tmp_path / 'trained.pth')
+    torch.save(dict(state_dict=trained), ckpt)
+    init_cfg = dict(type='Pretrained', checkpoint=ckpt)
+    model = distiller(
+        dict(detr(name), init_cfg=init_cfg),
+        detr(name),
+        ckpt,
+        source=dict(type='QuerySource'),
+        distill_losses=LOSSES,
+    )
+    model.init_weights()
+    starts = model.student.state_dict()
+    assert not [each for each in starts if not torch.equal(starts[each], trained[each])]
