@@ -76,6 +76,9 @@ def plain_cfg(
     _scale_learning_rate(cfg, gpus)
     if epochs:
         _set_epochs(cfg, epochs)
+    if data is not None:
+        num_samples = len(data.splits['train'].images)
+        _shorten_warmup(cfg, iterations(cfg, num_samples, gpus))
     cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
     return cfg
 
@@ -88,6 +91,7 @@ def distilled_cfg(
     options: Dict[str, Any],
     num_samples: int,
     student_dir: str,
+    gpus: int = 1,
 ) -> Config:
     """The config of a distillation, which needs no other file.
 
@@ -99,6 +103,7 @@ def distilled_cfg(
         options (dict): As ``--cfg-options``, those of ``model``.
         num_samples (int): Images of the training set.
         student_dir (str): Work dir of the student alone, to compare with.
+        gpus (int): Processes, which the number of iterations depends on. Defaults to 1.
 
     Returns:
         Config: The student's run with a distiller as its model.
@@ -120,7 +125,7 @@ def distilled_cfg(
     for loss in cfg.model.distill_losses.values():
         if loss.type.endswith('CRDLoss'):
             loss.num_samples = num_samples
-    _set_warmup(cfg, task, num_samples)
+    _set_warmup(cfg, task, iterations(cfg, num_samples, gpus))
     watching = (
         dict(type='luminet_mm.ZeroLossHook'),
         dict(type='luminet_mm.ComparisonHook', student_dir=student_dir),
@@ -141,6 +146,12 @@ def length(cfg: Config) -> int:
 def batches(cfg: Config, num_samples: int, gpus: int = 1) -> int:
     """Iterations of an epoch."""
     return max(1, math.ceil(num_samples / (cfg.train_dataloader.batch_size * gpus)))
+
+
+def iterations(cfg: Config, num_samples: int, gpus: int = 1) -> int:
+    """Iterations of a run."""
+    by_epoch = 'max_epochs' in cfg.train_cfg
+    return length(cfg) * (batches(cfg, num_samples, gpus) if by_epoch else 1)
 
 
 # ------------------------------------------------------------------------ details
@@ -216,6 +227,12 @@ def _set_epochs(cfg: Config, epochs: int) -> None:
         for key in KEYS_OF_HOOKS:
             if isinstance(hook.get(key), int):
                 hook[key] = scaled(hook[key])
+        if hook.get('schedule'):  # SwitchRecipeHook
+            for recipe in hook.schedule:
+                recipe.action_epoch = scaled(recipe.action_epoch)
+            # of those that now begin in one epoch the last counts
+            recipes = {recipe.action_epoch: recipe for recipe in hook.schedule}
+            hook.schedule = list(recipes.values())
 
 
 def _scale_schedule(part: dict, ratio: float, epochs: int) -> None:
@@ -235,7 +252,18 @@ def _scale_schedule(part: dict, ratio: float, epochs: int) -> None:
         part['gamma'] = part['gamma'] ** (1 / ratio)
 
 
-def _set_warmup(cfg: Config, task: str, num_samples: int) -> None:
+def _shorten_warmup(cfg: Config, num_iterations: int) -> None:
+    """End a warm-up of the learning rate that counts iterations after an eighth of the
+    run: the zoo's are chosen for larger data sets and would outlast a short run."""
+    schedule = cfg.get('param_scheduler') or []
+    for part in [schedule] if isinstance(schedule, dict) else schedule:
+        counts_iterations = not part.get('by_epoch', True)
+        rises = 'start_factor' in part or 'factor' in part  # LinearLR, ConstantLR
+        if counts_iterations and rises and not part.get('begin') and 'end' in part:
+            part['end'] = min(part['end'], max(num_iterations // 8, 1))
+
+
+def _set_warmup(cfg: Config, task: str, num_iterations: int) -> None:
     """Fit the warm-up of the distillation to the length of the run.
 
     Those of methods are published for runs of 240 epochs of CIFAR-100 or 100 of
@@ -251,9 +279,8 @@ def _set_warmup(cfg: Config, task: str, num_samples: int) -> None:
                 share = 20 / 240 if total >= SHORT else 0.25
             model.warmup = max(1, round(total * share))
     elif 'warmup' not in model:
-        by_epoch = 'max_epochs' in cfg.train_cfg
-        iterations = total * batches(cfg, num_samples) if by_epoch else total
-        model.warmup, model.warmup_by_epoch = max(1, min(1000, iterations // 8)), False
+        model.warmup = max(1, min(1000, num_iterations // 8))
+        model.warmup_by_epoch = False
 
 
 def first_difference(old: Config, new: Config) -> Optional[str]:

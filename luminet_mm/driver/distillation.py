@@ -17,7 +17,7 @@ from ..checks import check_number
 from ..config import load_cfg
 from ..loggers import log_to
 from .coco_data import CocoData
-from .configs import batches, distilled_cfg, first_difference, length, plain_cfg
+from .configs import batches, distilled_cfg, first_difference, iterations, plain_cfg
 from .data import Data
 from .image_folder import ImageFolder
 from .lock import locked
@@ -162,6 +162,7 @@ class Distillation:
                     self.of_model,
                     num_samples,
                     osp.join(self.work_dir, 'student'),
+                    self.gpus,
                 )
                 self._write(_file_name(method), cfg, folder, num_samples)
                 need = check_models(cfg, ckpt)
@@ -174,9 +175,7 @@ class Distillation:
         self.trainings = {name: self._training(name) for name in trained}
         for name in trained:
             cfg = Config.fromfile(self.trainings[name].config)
-            by_epoch = 'max_epochs' in cfg.train_cfg
-            per_epoch = batches(cfg, num_samples, self.gpus) if by_epoch else 1
-            self._iterations[name] = length(cfg) * per_epoch
+            self._iterations[name] = iterations(cfg, num_samples, self.gpus)
 
     def run(self) -> List[dict]:
         """Train and test what is not yet, and report.

@@ -5,7 +5,7 @@ from data_sets import write_coco, write_images
 from mmengine.config import Config
 
 from luminet_mm.driver.coco_data import CocoData
-from luminet_mm.driver.configs import first_difference, plain_cfg
+from luminet_mm.driver.configs import distilled_cfg, first_difference, plain_cfg
 from luminet_mm.driver.image_folder import ImageFolder
 from luminet_mm.driver.methods import load_method, methods_of, task_of
 from luminet_mm.driver.preflight import zoo_classes
@@ -16,6 +16,7 @@ RTMDET = 'mmdet::rtmdet/rtmdet_s_8xb32-300e_coco.py'
 CASCADE = 'mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py'
 RESNET = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
 DEIT = 'mmpretrain::deit/deit-tiny_4xb256_in1k.py'
+MOBILEONE = 'mmpretrain::mobileone/mobileone-s1_8xb32_in1k.py'
 MOBILENET = 'mmpretrain::mobilenet_v2/mobilenet-v2_8xb32_in1k.py'
 
 
@@ -67,6 +68,42 @@ def test_a_schedule_keeps_its_shape():
     cfg = plain_cfg(MOBILENET, {}, epochs=30)  # of 300, by 0.98 after each
     assert cfg.param_scheduler.step_size == 1
     assert cfg.param_scheduler.gamma == pytest.approx(0.98**10)
+
+
+def test_recipes_that_switch_keep_their_share():
+    def epochs(total):
+        cfg = plain_cfg(MOBILEONE, {}, epochs=total)
+        (hook,) = [h for h in cfg.custom_hooks if h.type == 'SwitchRecipeHook']
+        return {r.action_epoch: r.pipeline[1].scale for r in hook.schedule}
+
+    assert epochs(300) == {37: 192, 112: 224}
+    assert epochs(30) == {4: 192, 11: 224}
+    assert epochs(2) == {1: 224}  # upstream takes each epoch once
+
+
+def test_a_warmup_of_the_learning_rate_leaves_most_of_a_short_run(coco):
+    num = len(coco.splits['train'].images)
+
+    def end(name, **kwargs):
+        return plain_cfg(name, {}, coco, **kwargs).param_scheduler[0].end
+
+    assert end(FASTER, epochs=24, batch_size=1) == 24 * num // 8 < 500
+    assert end(FASTER, epochs=24, batch_size=1, gpus=2) == 24 * -(-num // 2) // 8
+    assert end(FASTER, epochs=2000, batch_size=1) == 500
+    assert end(YOLOX, epochs=24, batch_size=1) == 1  # an epoch, as it counts these
+
+
+def test_a_warmup_of_the_distillation_is_of_the_processes_iterations(coco, tmp_path):
+    for name in ('teacher', 'student'):
+        plain_cfg(FASTER, {}, coco, 24, 1).dump(str(tmp_path / f'{name}.py'))
+
+    def warmup(gpus):
+        student, teacher = (str(tmp_path / f'{n}.py') for n in ('student', 'teacher'))
+        cfg = distilled_cfg(student, teacher, 't.pth', 'kd', {}, 80, '', gpus)
+        return cfg.model.warmup, cfg.model.warmup_by_epoch
+
+    assert warmup(1) == (24 * 80 // 8, False)
+    assert warmup(8) == (24 * 10 // 8, False)
 
 
 def test_iterations_are_not_epochs():
