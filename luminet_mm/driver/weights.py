@@ -19,7 +19,8 @@ def use_zoo_weights(cfg: Config, name: str) -> List[str]:
     Args:
         cfg (Config): The run's config, changed in place: ``load_from`` is set, and what
             ``init_cfg`` names inside of the model is left out, since those weights hold
-            it, or since it cannot be had.
+            it, or since it cannot be had. What then starts from random weights is not
+            frozen.
         name (str): What names the model, as :func:`plain_cfg` takes it.
 
     Returns:
@@ -44,8 +45,17 @@ def use_zoo_weights(cfg: Config, name: str) -> List[str]:
         problem = _problem(part['init_cfg']['checkpoint'])
         if problem:
             part['init_cfg'] = None
-            problems.append(problem)
+            problems.append(problem + _unfreeze(part))
     return problems
+
+
+def _unfreeze(part: Dict[str, Any]) -> str:
+    """Have a backbone learn all of itself, as what is frozen would stay random."""
+    learning = dict(frozen_stages=-1, norm_eval=False)
+    changed = {k: v for k, v in learning.items() if part.get(k, v) != v}
+    part.update(changed)
+    settings = ', '.join(f'{key}={value}' for key, value in changed.items())
+    return f'; so all of it is trained ({settings})' if changed else ''
 
 
 def _pretrained(part: Any) -> Iterator[Dict[str, Any]]:

@@ -4,11 +4,13 @@ import pytest
 from data_sets import write_coco, write_images
 from mmengine.config import Config
 
+from luminet_mm.driver import weights
 from luminet_mm.driver.coco_data import CocoData
 from luminet_mm.driver.configs import distilled_cfg, first_difference, plain_cfg
 from luminet_mm.driver.image_folder import ImageFolder
 from luminet_mm.driver.methods import load_method, methods_of, task_of
 from luminet_mm.driver.preflight import zoo_classes
+from luminet_mm.driver.weights import use_zoo_weights
 
 FASTER = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 YOLOX = 'mmdet::yolox/yolox_s_8xb8-300e_coco.py'
@@ -162,6 +164,24 @@ def test_no_such_method():
         load_method('lumine', 'dense')
     with pytest.raises(ValueError, match='no such method for these models'):
         load_method('crd', 'dense')
+
+
+@pytest.mark.parametrize('online', [True, False])
+def test_what_starts_from_random_weights_is_not_frozen(online, monkeypatch):
+    monkeypatch.setattr(weights, '_problem', lambda path: '' if online else 'offline')
+    cfg = plain_cfg(FASTER, {})
+    problems = use_zoo_weights(cfg, FASTER)
+    backbone = cfg.model.backbone
+    frozen = backbone.frozen_stages, backbone.norm_eval
+    if online:  # the zoo's detector holds the backbone
+        assert cfg.load_from.startswith('https://') and not problems
+        assert frozen == (1, True)
+    else:
+        assert cfg.load_from is None
+        all_of_it = 'so all of it is trained (frozen_stages=-1, norm_eval=False)'
+        assert problems == ['offline', f'offline; {all_of_it}']
+        assert frozen == (-1, False)
+    assert backbone.init_cfg is None
 
 
 def test_the_first_difference_is_named():
