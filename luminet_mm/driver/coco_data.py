@@ -91,7 +91,9 @@ class CocoData(Data):
         for place in PLACES:
             for path in sorted(glob(osp.join(escape(self.root), place, '*.json'))):
                 path = osp.normpath(osp.relpath(path, self.root))
-                if word.search(path.lower()):
+                # COCO's own name for files of images alone
+                alone = osp.basename(path).startswith('image_info')
+                if word.search(path.lower()) and not alone:
                     found.append(path)
         instances = [path for path in found if 'instances' in osp.basename(path)]
         found = instances or found
@@ -115,6 +117,8 @@ class CocoData(Data):
         except ValueError as error:
             raise ValueError(f'{place} is no JSON: {error}') from None
         parts = ('images', 'annotations', 'categories')
+        if split == 'test' and isinstance(content, dict):
+            content.setdefault('annotations', [])
         if not isinstance(content, dict) or not all(
             isinstance(content.get(part), list) for part in parts
         ):

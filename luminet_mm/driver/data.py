@@ -58,8 +58,12 @@ class Data(metaclass=ABCMeta):
         self.root = osp.join(root, '')
         self.warnings: List[str] = []
         self.classes, self.splits = self.read()
-        for split, part in self.splits.items():
-            self._look_for_missing(split, part.counts)
+        for split, part in list(self.splits.items()):
+            if split == 'test' and not any(part.counts.values()):
+                del self.splits[split]
+                self.warnings.append(f'test has no {self.counted}, so val is tested')
+            else:
+                self._look_for_missing(split, part.counts)
 
     @abstractmethod
     def read(self) -> Tuple[Tuple[str, ...], Dict[str, Split]]:

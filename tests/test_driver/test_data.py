@@ -111,6 +111,36 @@ def test_a_class_without_boxes_is_a_warning(tmp_path):
     ]
 
 
+@pytest.mark.parametrize('annotations', [[], None])
+def test_a_test_without_boxes_is_not_tested(annotations, tmp_path):
+    content = boxes(annotations=annotations)
+    if annotations is None:
+        del content['annotations']
+    data = CocoData(write_coco(tmp_path / 'c', test=content))
+    assert data.warnings == ['test has no boxes, so val is tested']
+    assert data.split_for('test') == 'val'
+
+
+def test_cocos_own_folder(tmp_path):
+    """Beside instances it has captions and key points, and tests of images alone."""
+    root = tmp_path / 'c'
+    write_coco(root)
+    annotations = root / 'annotations'
+    for split in ('train', 'val'):
+        shutil.copytree(root / 'images', root / f'{split}2017')
+        (annotations / f'{split}.json').rename(
+            annotations / f'instances_{split}2017.json'
+        )
+        for name in ('captions', 'person_keypoints'):
+            (annotations / f'{name}_{split}2017.json').write_text('{}')
+    shutil.rmtree(root / 'images')
+    for name in ('test', 'test-dev'):
+        (annotations / f'image_info_{name}2017.json').write_text('{}')
+    data = CocoData(str(root))
+    assert list(data.splits) == ['train', 'val']
+    assert data.classes == ('apple', 'pear')
+
+
 def test_a_broken_image_is_named(tmp_path):
     root = write_coco(tmp_path)
     whole = (tmp_path / 'images' / '2.png').read_bytes()
