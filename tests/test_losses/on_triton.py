@@ -142,6 +142,16 @@ def test_shows_what_is_not_a_number(name, wrong, taken):
     assert grad.isnan().any()
 
 
+@pytest.mark.parametrize('name', LOSSES)
+def test_what_is_not_a_number_proves_nothing(name, taken):
+    z_S, z_T, labels, weight = batch(4, 3)
+    wrong = z_S.clone().fill_(float('nan'))
+    assert value_and_gradient(name, wrong, z_T, labels, weight)[0].isnan().all()
+    assert not taken
+    value_and_gradient(name, z_S, z_T, labels, weight)
+    assert taken == [name]
+
+
 @pytest.mark.parametrize('label', [-1, 3, 255])
 def test_a_label_that_is_no_column_gives_no_number(label, taken):
     z_S, z_T, labels, weight = batch(4, 3)

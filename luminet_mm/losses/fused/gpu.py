@@ -45,6 +45,8 @@ def find(
     if key not in _proven:
         if preds_S.is_cuda and torch.cuda.is_current_stream_capturing():
             return None  # the proof waits for the GPU, which would end the capture
+        if not all(bool(preds.isfinite().all()) for preds in (preds_S, preds_T)):
+            return None  # such numbers prove nothing
         why = _look_for_fault(operator, plain, preds_S, preds_T, settings)
         _proven[key] = why is None
         if why:
