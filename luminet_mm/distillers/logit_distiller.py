@@ -13,9 +13,10 @@ from .base_distiller import BaseDistiller
 from .building import build_model, check_told, num_params
 from .distill_losses import compares_features
 from .features import compare, connect
-from .own_loss import warn_of_what_is_left, weigh, with_labels
+from .own_loss import check_unlabelled, warn_of_what_is_left, weigh, with_labels
 from .pixels import describe_pixels
 from .proof import is_proven, prove
+from .rest import check_rests
 from .sources import ClassifierSource, Rows
 from .stopwatch import Stopwatch
 from .taps import Taps
@@ -122,6 +123,7 @@ class LogitDistiller(BaseDistiller):
         self.source.unlabelled = own_loss_weight == 0
         if self.source.unlabelled:
             self._check_own_end()
+            check_unlabelled(self.source, self._feature_losses)
             warn_of_what_is_left(self.source)
         self._run_preprocessor = data_preprocessor
         self._teacher_cfgs = _pair_with_ckpts(teacher, teacher_ckpt)
@@ -155,8 +157,6 @@ class LogitDistiller(BaseDistiller):
     def _observed_loss(
         self, model: BaseModel, inputs: Tensor, data_samples: list
     ) -> Tuple[Dict[str, Tensor], Rows]:
-        if self.source.unlabelled:
-            data_samples = with_labels(data_samples, inputs)
         losses, rows = super()._observed_loss(model, inputs, data_samples)
         if self.own_loss_weight != 1:
             losses = weigh(losses, self.own_loss_weight)
@@ -171,7 +171,7 @@ class LogitDistiller(BaseDistiller):
                 'only classifiers see them, and model.student is a '
                 f'{type(self.student).__name__}; set model.teacher.scale, such as 1.5'
             )
-        self.source.check_zoom(zoom, 'model.teacher')
+        self.source.check_zoom(zoom, 'model.teacher', self.student)
 
     def _connect(self) -> None:
         """Make the connectors, which need to know the features of both models.
@@ -229,6 +229,8 @@ class LogitDistiller(BaseDistiller):
         """The student's own losses, its predictions, and the teachers' of the same."""
         if not self.teachers:
             self.build_teachers()
+        if self.source.unlabelled:
+            data_samples = with_labels(data_samples, inputs)
         if self._is_first and self.training:
             self._prove_models(inputs, data_samples)
             if not self.source.unlabelled:
@@ -299,12 +301,32 @@ class LogitDistiller(BaseDistiller):
                     for norm in teacher.taps.taps[name].norms(teacher.model)
                 ]
                 loss.read_norms(norms)
+                if 'rests' in loss.needs:
+                    check_rests(self.student, teacher.model)
             check_told(teacher.pixels_from, 'model.teacher', self.student)
             self._check_family(teacher.model, 'model.teacher', teacher.name)
             teachers.append(teacher.to(next(self.student.parameters())))
+        self._check_same_places(teachers)
         self.teachers = teachers
         print_log(self._summary(), logger='current')
         return teachers
+
+    def _check_same_places(self, teachers: List[Teacher]) -> None:
+        if not self.source.pairs_places:
+            return
+        for what, values in (
+            ('scale', [teacher.pixels.zoom.scale for teacher in teachers]),
+            (
+                'data_preprocessor.pad_size_divisor',
+                [teacher.pixels.pad_size_divisor for teacher in teachers],
+            ),
+        ):
+            if len(set(values)) > 1:
+                raise ValueError(
+                    f'model.teacher: {what} of the teachers is {values}; it must be '
+                    'one and the same, as what they say is compared place by place '
+                    f'({self.source})'
+                )
 
     def init_weights(self) -> None:
         """Initialise the student and build the teachers.
@@ -325,7 +347,10 @@ class LogitDistiller(BaseDistiller):
         super()._check_run()
         hub = MessageHub.get_current_instance()
         classes = (hub.get_info('dataset_meta') or {}).get('classes')
-        for teacher in self.teachers:
+        needs_classes = bool(self.source.predictions) or any(
+            'rests' in loss.needs for loss in self._feature_losses.values()
+        )
+        for teacher in self.teachers if needs_classes else ():
             teacher.check_classes(classes)
 
     def _roles(self) -> Tuple[List[tuple], List[tuple]]:

@@ -5,6 +5,8 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .sources.classifier import ClassifierSource, is_trained_by_sigmoids
+
 # Classes whose `forward` runs a chain of layers, and their list of these layers' names
 CHAINS = {
     'ResNet': 'res_layers',
@@ -97,6 +99,30 @@ class Rest:
             if getattr(self.model, 'neck', None) is not None:
                 outs = self.model.neck(outs)
             return [*feats, self.model.head(outs)]
+
+
+def check_rests(student: BaseModel, teacher: BaseModel) -> None:
+    """Check that the logits in which the rests of two classifiers end are comparable.
+
+    Args:
+        student (BaseModel): The student.
+        teacher (BaseModel): The teacher.
+
+    Raises:
+        ValueError: If they are of other classes or mean something else.
+    """
+    source = ClassifierSource()
+    models = {'model.student': student, 'model.teacher': teacher}
+    if not all(map(source.fits, models.values())):
+        return  # a Rest says so
+    for key, model in models.items():
+        source.check_model(model, key)
+        if is_trained_by_sigmoids(model):
+            raise ValueError(
+                f'{key}.head is trained by sigmoids, and what follows a stage is '
+                'compared by a softmax; take a loss that needs features alone'
+            )
+    source.check(student, teacher, 'model.teacher')
 
 
 def _is_checkpointed(module: nn.Module) -> bool:

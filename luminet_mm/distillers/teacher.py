@@ -332,12 +332,13 @@ class Teacher:
         if zoom:  # whatever the precision of the images
             factors = self.factors(inputs, data_samples)
             rows.zoom = inputs.new_tensor(factors, dtype=torch.float32)
+        ((x, y),) = zoom.factors([inputs.shape[-2:]])
+        height, width = images.shape[-2:]
+        rows.shown = (round(height / y), round(width / x))
         with self.taps.observe(self.model) as features:
             taught = source.teach(self.model, images, rows)
         taught.features = features
-        ((x, y),) = zoom.factors([inputs.shape[-2:]])
-        height, width = images.shape[-2:]
-        taught.image_size = (round(height / y), round(width / x))
+        taught.image_size = rows.shown
         return taught
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':

@@ -95,7 +95,9 @@ class Zoom:
     def __call__(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) at the teacher's size, bilinear, as pipelines make it."""
         size = self.shape(*images.shape[2:])
-        return F.interpolate(images, size, mode='bilinear', antialias=True)
+        # CPUs know no lower precision here
+        zoomed = F.interpolate(images.float(), size, mode='bilinear', antialias=True)
+        return zoomed.to(images)
 
     def __str__(self) -> str:
         if self.size:

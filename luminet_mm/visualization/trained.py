@@ -73,6 +73,8 @@ def perceptions_of(
     with forked_rng(next(model.parameters()).device):  # the same rows each time
         data = model.data_preprocessor(_read_batch(dataset, size), False)
         rows, preds_T = model.look(**data)
+    rows.zoom, rows.octaves = None, 0  # from here on students are asked
+    rows.shown = rows.image_size
     preds_before, preds_after = (
         model.source.teach(student, data['inputs'], rows).logits
         for student in (untrained, model.student)

@@ -592,3 +592,49 @@ def test_the_pages_new_method(tmp_path):
         MODELS.module_dict.pop('MSEOfStages')  # other tests look at all that there are
     step(model, image_batch())['loss_0'].backward()
     assert all(p.grad.any() for p in model.distill_losses.parameters())
+
+
+@pytest.mark.parametrize('losses', [[AT], [AT, KD]])
+def test_features_alone_need_no_classes_in_common(losses, tmp_path):
+    """Even where the teacher's checkpoint names its own."""
+    teacher = classifier(num_classes=5 if KD in losses else 7)
+    names = [f'class {i}' for i in range(teacher['head']['num_classes'])]
+    meta = dict(dataset_meta=dict(classes=names[::-1]))
+    ckpt = save_weights(teacher, tmp_path / 'teacher.pth', seed=1, **meta)
+    losses = {f'loss_{i}': loss for i, loss in enumerate(losses)}
+    model = distiller(classifier(), teacher, ckpt, distill_losses=losses)
+    hub = MessageHub.get_current_instance()
+    hub.update_info('dataset_meta', dict(classes=names[:5]))
+    try:
+        if 'loss_1' not in losses:
+            assert step(model, image_batch())['loss_0'] > 0
+            return
+        with pytest.raises(ValueError, match="class 'class 4' is number 0 for the"):
+            step(model, image_batch())
+    finally:
+        hub.pop_info('dataset_meta')
+
+
+SIGMOID = dict(head=dict(loss=dict(type='CrossEntropyLoss', use_sigmoid=True)))
+MULTI_LABEL = dict(type='MultiLabelLinearClsHead', num_classes=5, in_channels=64)
+
+
+@pytest.mark.parametrize(
+    ('student', 'teacher', 'message'),
+    [
+        (dict(), dict(num_classes=7), 'classifies 5 classes .* the teacher 7'),
+        (SIGMOID, SIGMOID, 'model.student.head is trained by sigmoids'),
+        (dict(), SIGMOID, 'model.teacher.head is trained by sigmoids'),
+        (MULTI_LABEL, dict(), 'MultiLabelLinearClsHead, which says of each class'),
+    ],
+)
+def test_fcfd_compares_classes(student, teacher, message, tmp_path):
+    """Its mixed paths end in logits, in the first iteration or a later one."""
+    if student is MULTI_LABEL:
+        student = dict(classifier(), head=MULTI_LABEL)
+    else:
+        student = classifier(**student)
+    loss = dict(type='luminet_mm.FCFDLoss')
+    model = taught(tmp_path, [loss], student, classifier(**teacher))
+    with pytest.raises(ValueError, match=message):
+        model.build_teachers()

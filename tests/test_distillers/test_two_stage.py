@@ -462,3 +462,12 @@ def test_boxes_of_another_encoding_are_refused(tmp_path):
     )
     with pytest.raises(ValueError, match=message):
         whole_distiller(faster_rcnn(), teacher, ckpt).init_weights()
+
+
+def test_sigmoid_and_softmax_are_not_mixed(tmp_path):
+    loss = dict(type='CrossEntropyLoss', use_sigmoid=True)
+    sigmoid = faster_rcnn(roi_head=dict(bbox_head=dict(loss_cls=loss)))
+    ckpt = save_weights(sigmoid, tmp_path / 'teacher.pth')
+    message = r'model.student.*use_sigmoid is False and model.teacher.*use_sigmoid is T'
+    with pytest.raises(ValueError, match=message):
+        distiller(faster_rcnn(), sigmoid, ckpt).init_weights()

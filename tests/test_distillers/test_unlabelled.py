@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmengine.structures import InstanceData
 from tiny import (
     build,
     classification_run,
@@ -25,7 +26,7 @@ from tiny import (
     save_weights,
 )
 
-from luminet_mm.distillers import own_loss
+from luminet_mm.distillers import own_loss, proof
 from luminet_mm.distillers.proof import CHANCE
 
 KD = dict(type='luminet_mm.KDLoss')
@@ -191,3 +192,62 @@ def test_boxes_that_nobody_has_drawn(tmp_path):
     runner.train()
     weights = torch.load(tmp_path / 'run' / 'epoch_2.pth')['state_dict']
     assert all(weight.isfinite().all() for weight in weights.values())
+
+
+@pytest.mark.parametrize(
+    ('student', 'losses'),
+    [
+        (faster_rcnn(), dict(loss_kd=KD, loss_box=BOX)),
+        (dense('retinanet'), dict(loss_kd=KD)),
+        (detr('deformable'), dict(loss_kd=KD)),
+    ],
+)
+def test_detectors_whose_pipeline_loads_no_annotations(student, losses, make):
+    """Their samples have instances without boxes or labels, or none at all."""
+    model = make(student, losses)
+    for instances in (InstanceData(), None):
+        batch = detection_batch()
+        for sample in batch['data_samples']:
+            del sample.gt_instances
+            if instances is not None:
+                sample.gt_instances = instances
+        out = model.loss(**model.data_preprocessor(batch, True))
+        assert all(out[name] > 0 for name in losses)
+        assert not any(name.startswith('acc') for name in out)
+
+
+def test_an_unknown_classifier_is_proven_without_labels(make, monkeypatch):
+    told = []
+    monkeypatch.setattr(proof, 'proven_families', frozenset)
+    monkeypatch.setattr(proof, '_warn', told.append)
+    model = make(classifier(), dict(loss_kd=KD))
+    model.loss(**model.data_preprocessor(without_labels(image_batch()), True))
+    assert len(told) == 2 and all('has nothing to learn' in text for text in told)
+
+
+@pytest.mark.parametrize(
+    ('student', 'loss', 'kwargs', 'message'),
+    [
+        (
+            classifier(),
+            dict(type='luminet_mm.CRDLoss', num_samples=16),
+            {},
+            'loss_x, CRDLoss, looks at the classes of the ground truth',
+        ),
+        (
+            faster_rcnn(),
+            dict(type='luminet_mm.FGDLoss'),
+            {},
+            'loss_x, FGDLoss, looks at the boxes of the ground truth',
+        ),
+        (
+            dense('retinanet'),
+            KD,
+            dict(source=dict(type='DenseSource', rows='assigned')),
+            "model.source.rows='assigned' takes the priors of the ground truth",
+        ),
+    ],
+)
+def test_what_looks_at_labels_is_refused(student, loss, kwargs, message, make):
+    with pytest.raises(ValueError, match=f'model.own_loss_weight=0: .*{message}'):
+        make(student, dict(loss_x=loss), **kwargs)

@@ -290,7 +290,101 @@ def test_a_source_of_somebody_else_says_so():
         check_zoom = Source.check_zoom
 
     with pytest.raises(ValueError, match='Own cannot pair the rows of two sizes'):
-        Own().check_zoom(Zoom(2), 'model.teacher')
+        Own().check_zoom(Zoom(2), 'model.teacher', None)
+
+
+@pytest.mark.parametrize('name', ['PKD', 'CWD', 'MGD', 'FGD', 'FGFI'])
+def test_maps_of_another_size_are_not_compared(name, make):
+    """Place by place, they would be of other places."""
+    losses = dict(loss_kd=KD, loss_f=dict(type=f'luminet_mm.{name}Loss'))
+    for scale in (0.75, 1.5):
+        with pytest.raises(ValueError, match='loss_f.layers.*different levels.*scale'):
+            make(faster_rcnn(), dict(faster_rcnn(), scale=scale), losses)
+
+
+@pytest.mark.parametrize('size', [(16, 16), (48, 48), (64, 64)])
+def test_maps_of_a_classifier_of_another_size(size, make):
+    loss = dict(type='luminet_mm.CWDLoss', layers=[('stages', 'stages')])
+    losses = dict(loss_kd=KD, loss_f=loss)
+    with pytest.raises(ValueError, match='loss_f.*different levels.*size change'):
+        model = make(classifier(), dict(classifier(), size=size), losses)
+        model.loss(**model.data_preprocessor(image_batch(), True))
+
+
+def by_place(octaves):
+    """A hook that writes into a head's classification maps where each cell is, in the
+    levels of the student."""
+
+    def code(level, index):
+        height, width = level.shape[2:]
+        y, x = torch.arange(height)[:, None], torch.arange(width)
+        place = index - octaves + 0.01 * y + 0.0001 * x
+        return place.expand(*level.shape).clone()
+
+    def hook(module, args, output):
+        maps = [code(level, index) for index, level in enumerate(output[0])]
+        return (maps, *output[1:])
+
+    return hook
+
+
+@pytest.mark.parametrize('pads', [(32, 1), (32, 32), (32, 64), (64, 32)])
+@pytest.mark.parametrize('scale', [0.5, 1, 2])
+@pytest.mark.parametrize('name', ['rpn', 'retinanet', 'fcos'])
+def test_padding_of_student_and_teacher(name, scale, pads, make):
+    """Whatever both are, each row is of the same place."""
+    plain = faster_rcnn if name == 'rpn' else lambda **kwargs: dense(name, **kwargs)
+    student, teacher = (
+        plain(data_preprocessor=dict(pad_size_divisor=pad)) for pad in pads
+    )
+    losses, part = dict(loss_kd=KD), 'bbox_head'
+    source = dict(type='DenseSource', num_rows=99)
+    if name == 'rpn':
+        losses, part = dict(loss_rpn=dict(KD, compares='objectness')), 'rpn_head'
+        source = dict(type='TwoStageSource', num_anchors=99)
+    model = make(student, dict(teacher, scale=scale), losses, source=source)
+    head = getattr(model.student, part)
+    head.train()
+    head.register_forward_hook(by_place(0))
+    octaves = {0.5: -1, 1: 0, 2: 1}[scale]
+    getattr(model.teachers[0].model, part).register_forward_hook(by_place(octaves))
+    for sizes in ([(96, 128), (70, 90)], [(100, 160)] * 2, [(33, 200), (200, 33)]):
+        data, rows = observed(model, detection_batch(sizes))
+        rows.image_size = tuple(data['inputs'].shape[-2:])
+        taught = teach(model, data, rows)
+        compared = 'objectness' if name == 'rpn' else 'logits'
+        own, theirs = getattr(rows, compared), getattr(taught, compared)
+        assert len(own) == rows.chosen.sum() > 50
+        torch.testing.assert_close(own, theirs, rtol=0, atol=1e-6)
+
+
+def test_a_pyramid_that_is_not_by_twos(make):
+    """SSD's levels have anchors of sizes of their own."""
+    sizes = dict(base_sizes=[30, 60, 101, 202, 404])
+    student = dense('retinanet', bbox_head=dict(anchor_generator=sizes))
+    teacher = dict(copy.deepcopy(student), scale=2)
+    with pytest.raises(ValueError, match='the priors of level 2 .* are not those of'):
+        distiller(student, teacher, 'none.pth')
+
+
+def test_teachers_of_several_sizes(tmp_path):
+    student = dense('retinanet')
+    ckpt = save_weights(student, tmp_path / 'teacher.pth')
+    padded = dense('retinanet', data_preprocessor=dict(pad_size_divisor=64))
+    for others, message in (
+        (dict(student, scale=2), r'scale of the teachers is \[1.0, 2\]'),
+        (padded, r'pad_size_divisor of the teachers is \[32, 64\]'),
+    ):
+        model = distiller(student, [student, others], [ckpt, ckpt])
+        with pytest.raises(ValueError, match=message):
+            model.build_teachers()
+
+
+def test_bfloat16_is_resized():
+    images = torch.rand(1, 3, 8, 8)
+    zoomed = Zoom(1.5)(images.bfloat16())
+    assert zoomed.dtype == torch.bfloat16
+    torch.testing.assert_close(zoomed.float(), Zoom(1.5)(images), rtol=0.02, atol=0.02)
 
 
 def test_levels_that_do_not_match(make):

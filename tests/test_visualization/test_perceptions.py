@@ -6,8 +6,11 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from tiny import dense, detection_run, detr, distilled, faster_rcnn, save_weights
 
-from luminet_mm.visualization import draw_perceptions, perceptions
+from luminet_mm.visualization import draw_perceptions, perceptions, trained
 from luminet_mm.visualization.perceptions import _class_name, select_rows
 
 
@@ -146,3 +149,28 @@ def test_a_label_below_zero_is_no_class():
     assert _class_name(('a', 'b'), 1) == 'b'
     assert _class_name(('a', 'b'), 2) == 'background'
     assert _class_name(('a', 'b'), -1) == _class_name(None, -1) == '-1'
+
+
+@pytest.mark.parametrize(
+    ('student', 'scale'),
+    [(faster_rcnn(), 1.5), (dense('retinanet'), 2), (detr('deformable'), 1.5)],
+)
+def test_two_students_of_a_teacher_that_sees_more(
+    student, scale, tmp_path, monkeypatch
+):
+    """They are asked at their own size."""
+    ckpt = save_weights(student, tmp_path / 'w.pth', seed=1)
+    model = distilled(student, dict(student, scale=scale), ckpt)
+    cfg = detection_run(model, tmp_path, tmp_path / 'run')
+    drawn = []
+
+    def draw(preds_S, preds_T, labels, *args, **kwargs):
+        drawn.append((preds_S, preds_T))
+        return np.zeros((1, 1, 3))
+
+    monkeypatch.setattr(trained, 'draw_perceptions', draw)
+    trained.perceptions_of(Runner.from_cfg(Config(cfg)), ckpt)
+    (before, taught), (after, same) = drawn
+    assert before.shape == after.shape == taught.shape
+    assert torch.equal(taught, same)
+    assert not torch.equal(before, after)

@@ -32,6 +32,9 @@ class Rows:
             sees them at their size.
         octaves (int): By how many levels of a pyramid the teacher's maps are shifted
             then: its level i + octaves has the size of the student's level i.
+        shown (tuple[int, int], optional): Height and width of the images that the
+            teacher that is asked is given, with their padding, in pixels of the
+            student's.
     """
 
     logits: Optional[Tensor] = None
@@ -40,6 +43,7 @@ class Rows:
     image_size: Optional[Tuple[int, int]] = None
     zoom: Optional[Tensor] = None
     octaves: int = 0
+    shown: Optional[Tuple[int, int]] = None
 
     def labels_of(self, prediction: str) -> Optional[Tensor]:
         """Labels of the rows of one of the source's predictions."""
@@ -66,6 +70,8 @@ class Source(metaclass=ABCMeta):
         compared (frozenset[str]): The logits, and those that the losses compare; the
             distiller adds them, so that nothing is made that nobody asked for.
         weighed (frozenset[str]): Those whose rows do not all count the same.
+        pairs_places (bool): Whether rows are places of maps, so that all teachers must
+            have maps of the same places.
         unlabelled (bool): Whether labels do not count, or there are none, so that a
             row's class is what the teachers find likeliest; the distiller says so.
     """
@@ -74,6 +80,7 @@ class Source(metaclass=ABCMeta):
     predictions: Tuple[str, ...] = ('logits',)
     compared: FrozenSet[str] = frozenset({'logits'})
     weighed: FrozenSet[str] = frozenset()
+    pairs_places = False
     unlabelled = False
 
     @classmethod
@@ -108,12 +115,13 @@ class Source(metaclass=ABCMeta):
             ValueError: If their logits cannot correspond row by row.
         """
 
-    def check_zoom(self, zoom: Zoom, key: str) -> None:
+    def check_zoom(self, zoom: Zoom, key: str, student: BaseModel) -> None:
         """Check that a teacher may see the student's images at another size.
 
         Args:
             zoom (Zoom): At which.
             key (str): The config key of the teacher, for error messages.
+            student (BaseModel): The one that learns.
 
         Raises:
             ValueError: If its rows could not be paired with the student's then, which

@@ -62,9 +62,9 @@ class ClassifierSource(Source):
                 f'num_classes) and the teacher {num_T} ({key}.head.num_classes): '
                 'they must be the same'
             )
-        if _is_sigmoid(student) != _is_sigmoid(teacher):
+        if is_trained_by_sigmoids(student) != is_trained_by_sigmoids(teacher):
             sigmoid, softmax = 'model.student', key
-            if _is_sigmoid(teacher):
+            if is_trained_by_sigmoids(teacher):
                 sigmoid, softmax = softmax, sigmoid
             raise ValueError(
                 f'{sigmoid} is trained by sigmoids, its head.loss being a '
@@ -73,7 +73,7 @@ class ClassifierSource(Source):
                 'both the same kind of loss'
             )
 
-    def check_zoom(self, zoom: Zoom, key: str) -> None:
+    def check_zoom(self, zoom: Zoom, key: str, student: BaseModel) -> None:
         """Any: rows are images."""
 
     def family(self, model: BaseModel) -> str:
@@ -87,7 +87,7 @@ class ClassifierSource(Source):
             several = any(label.numel() != 1 for label in labels)
             rows.labels = torch.cat(labels)
         else:  # what mixup mixes sums to 1
-            several = _is_sigmoid(student) and any(
+            several = is_trained_by_sigmoids(student) and any(
                 sample.gt_score.sum() > 1.01 for sample in data_samples
             )
         if several:
@@ -157,7 +157,7 @@ def _logits(model: BaseModel, output: Any) -> Tensor:
     output = getattr(output, 'logits', output)  # HuggingFace's objects
     if is_instance(_classifying_module(model), 'mmpretrain.models', 'ConformerHead'):
         output = sum(output)
-    if isinstance(output, Tensor) and _is_sigmoid(model):
+    if isinstance(output, Tensor) and is_trained_by_sigmoids(model):
         output = add_background(output)
     return output
 
@@ -169,7 +169,8 @@ def _loss(model: BaseModel) -> Optional[nn.Module]:
     return getattr(model if head is None else head, 'loss_module', None)
 
 
-def _is_sigmoid(model: BaseModel) -> bool:
+def is_trained_by_sigmoids(model: BaseModel) -> bool:
+    """Whether each class is weighed by itself."""
     loss = _loss(model)
     loss = getattr(loss, 'ce', loss)  # of label smoothing
     return getattr(loss, 'use_sigmoid', False) or is_instance(

@@ -185,6 +185,7 @@ class DenseSource(Source):
         ValueError: If ``rows`` is no such choice or ``num_rows`` is below 1.
     """
 
+    pairs_places = True
     predictions = ('logits', 'deltas', 'sides', 'objectness')
     weighed = frozenset(predictions) - {'logits'}
 
@@ -265,8 +266,8 @@ class DenseSource(Source):
                 'reg_max): they must be the same'
             )
 
-    def check_zoom(self, zoom: Zoom, key: str) -> None:
-        check_octaves(zoom, key, 'the priors of a dense detector')
+    def check_zoom(self, zoom: Zoom, key: str, student: BaseModel) -> None:
+        check_octaves(zoom, key, 'the priors of a dense detector', student.bbox_head)
 
     def family(self, model: BaseModel) -> str:
         head = model.bbox_head
@@ -316,7 +317,7 @@ class DenseSource(Source):
         taught = DenseRows()
         output = head(teacher.extract_feat(inputs))
         taught.see(output, head, self.compared)
-        pyramids = Pyramids(rows.maps, taught.maps, head, rows.octaves)
+        pyramids = Pyramids(rows.maps, taught.maps, head, rows)
         if rows.chosen is None:
             self._choose(rows, taught, pyramids)
             if 'deltas' in self.compared:

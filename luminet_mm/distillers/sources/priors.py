@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...compat import is_instance
 from ..zoom import Zoom
-from .base import add_background, is_sigmoid
+from .base import Rows, add_background, is_sigmoid
 
 # The part of upstream's heads that predicts what scores are multiplied by in testing,
 # and what it means; some heads mean something else by it
@@ -48,13 +48,14 @@ def check_heads(head_S: nn.Module, head_T: nn.Module, key_S: str, key_T: str) ->
             )
 
 
-def check_octaves(zoom: Zoom, key: str, what: str) -> None:
+def check_octaves(zoom: Zoom, key: str, what: str, head: nn.Module) -> None:
     """Check that a teacher that sees another size has maps of the same places.
 
     Args:
         zoom (Zoom): At which size it sees images.
         key (str): The config key of the teacher.
         what (str): What is compared place by place.
+        head (nn.Module): The student's head, whose priors are as the teacher's.
 
     Raises:
         ValueError: If it has not.
@@ -64,6 +65,25 @@ def check_octaves(zoom: Zoom, key: str, what: str) -> None:
             f'{key} is {zoom}, and {what} can only be paired where the levels of the '
             f'two pyramids are: {key}.scale must be 2, 4, 0.5 or the like'
         )
+    strides = _strides(head)
+    anchors = getattr(head.prior_generator, 'base_anchors', None)
+    first, last = max(0, -zoom.octaves), len(strides) - max(0, zoom.octaves)
+    for level in range(first, last):
+        other = level + zoom.octaves
+        larger = tuple(zoom.scale * pixels for pixels in strides[level])
+        same = larger == strides[other]
+        if same and anchors is not None and _counts(head) != [1]:
+            own, others = zoom.scale * anchors[level], anchors[other]
+            near = 0.1 * min(larger)  # some generators round
+            same = own.shape == others.shape and bool(
+                (own - others).abs().max() <= near
+            )
+        if not same:
+            raise ValueError(
+                f'{key} is {zoom}, and the priors of level {other} '
+                f'({type(head).__name__}, strides {strides}) are not those of level '
+                f'{level} at that size, so {what} cannot be paired; remove {key}.scale'
+            )
 
 
 class Pyramids:
@@ -71,16 +91,17 @@ class Pyramids:
 
     Level i of the student is the teacher's i + octaves: where the teacher sees an image
     twice as large, its map of twice the stride has the same places, and its anchors
-    there are as large as the student's on the image. What has no counterpart is not
-    compared.
+    there are as large as the student's on the image. Images are padded at the right and
+    at the bottom, so maps correspond from the upper left corner on. What has no
+    counterpart is not compared.
 
     Args:
         maps_S, maps_T (list[Tensor]): Classification maps of the two, by level.
         head (nn.Module): The head of one; they were compared before.
-        octaves (int): The shift.
+        rows (Rows): The student's, with the shift and the sizes of both batches.
 
     Raises:
-        ValueError: If the two were given images of different sizes.
+        ValueError: If maps of the two differ by more than the padding of the images.
     """
 
     def __init__(
@@ -88,8 +109,9 @@ class Pyramids:
         maps_S: List[Tensor],
         maps_T: List[Tensor],
         head: nn.Module,
-        octaves: int = 0,
+        rows: Rows,
     ) -> None:
+        octaves = rows.octaves
         self.maps_S, self.maps_T, self.octaves = maps_S, maps_T, octaves
         self.channels = head.cls_out_channels
         first, last = max(0, -octaves), min(len(maps_S), len(maps_T) - octaves)
@@ -101,11 +123,14 @@ class Pyramids:
                 f'and none of its {len(maps_T)} then meets one of the {len(maps_S)} of '
                 'the student; take a scale nearer to 1'
             )
-        if shapes_S != shapes_T:
+        sizes = rows.image_size, rows.shown
+        self.same = shapes_S == shapes_T
+        if not self.same and not all(
+            _same_places(*pair, *sizes) for pair in zip(shapes_S, shapes_T)
+        ):
             raise ValueError(
                 f'the classification maps of the student have the shapes {shapes_S}, '
-                f'those of the teacher {shapes_T}; give both models the same '
-                'data_preprocessor.pad_size_divisor'
+                f'those of the teacher {shapes_T}, which are not of the same places'
             )
 
     @property
@@ -132,15 +157,37 @@ class Pyramids:
         octaves: int,
         fill: float,
     ) -> Tensor:
-        if not octaves:
+        if not octaves and self.same:
             return values
         levels = values.split(num_priors(maps, self.channels), dim=1)
         shifted = []
-        for index, num in enumerate(num_priors(others, self.channels), start=octaves):
-            inside = 0 <= index < len(levels)
-            nothing = values.new_full((len(values), num), fill)
-            shifted.append(levels[index] if inside else nothing)
+        for index, other in enumerate(others, start=octaves):
+            size, num = other.shape[2:], other.shape[1] // self.channels
+            grid = values.new_full((len(values), *size, num), fill)
+            if 0 <= index < len(levels):
+                own = levels[index].view(len(values), *maps[index].shape[2:], num)
+                height, width = map(min, zip(size, maps[index].shape[2:]))
+                grid[:, :height, :width] = own[:, :height, :width]
+            shifted.append(grid.flatten(1))
         return torch.cat(shifted, dim=1)
+
+
+def _same_places(
+    shape_S: tuple,
+    shape_T: tuple,
+    size_S: Optional[Tuple[int, int]],
+    size_T: Optional[Tuple[int, int]],
+) -> bool:
+    """Whether maps of two images that differ in padding have as many cells of what
+    both images show, but for one that is cut."""
+    if shape_S[:2] != shape_T[:2] or size_S is None or size_T is None:
+        return shape_S == shape_T
+    return all(
+        abs(cells_S * min(pixels) / pixels[0] - cells_T * min(pixels) / pixels[1]) <= 1
+        for cells_S, cells_T, pixels in zip(
+            shape_S[2:], shape_T[2:], zip(size_S, size_T)
+        )
+    )
 
 
 def shapes(maps: Sequence[Tensor]) -> List[tuple]:

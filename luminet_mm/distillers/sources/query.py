@@ -150,7 +150,7 @@ class QuerySource(Source):
                     * what.startswith('decoder')
                 )
 
-    def check_zoom(self, zoom: Zoom, key: str) -> None:
+    def check_zoom(self, zoom: Zoom, key: str, student: BaseModel) -> None:
         """Any: boxes are in units of the image."""
 
     def family(self, model: BaseModel) -> str:

@@ -182,6 +182,15 @@ class TwoStageSource(Source):
                 f'roi_head.bbox_head.num_classes) and the teacher {head_T.num_classes} '
                 f'({key}.roi_head.bbox_head.num_classes): they must be the same'
             )
+        sigmoid_S, sigmoid_T = (
+            getattr(head.loss_cls, 'use_sigmoid', False) for head in (head_S, head_T)
+        )
+        if sigmoid_S != sigmoid_T:
+            raise ValueError(
+                f'model.student.roi_head.bbox_head.loss_cls.use_sigmoid is {sigmoid_S} '
+                f'and {key}.roi_head.bbox_head.loss_cls.use_sigmoid is {sigmoid_T}: '
+                'they must be the same for the logits to be comparable'
+            )
         if 'objectness' in self.compared:
             check_heads(
                 student.rpn_head,
@@ -190,10 +199,14 @@ class TwoStageSource(Source):
                 f'{key}.rpn_head',
             )
 
-    def check_zoom(self, zoom: Zoom, key: str) -> None:
+    @property
+    def pairs_places(self) -> bool:
+        return 'objectness' in self.compared
+
+    def check_zoom(self, zoom: Zoom, key: str, student: BaseModel) -> None:
         """Any of classes and boxes; of objectness, one by which anchors are shifted."""
-        if 'objectness' in self.compared:
-            check_octaves(zoom, key, 'objectness')
+        if self.pairs_places:
+            check_octaves(zoom, key, 'objectness', student.rpn_head)
 
     def family(self, model: BaseModel) -> str:
         roi_head = model.roi_head
@@ -299,7 +312,7 @@ class TwoStageSource(Source):
     ) -> Tensor:
         """The teacher's, shape (M, 2); the first one chooses the anchors."""
         maps = list(head(feats)[0])
-        pyramids = Pyramids(rows.rpn_maps, maps, head, rows.octaves)
+        pyramids = Pyramids(rows.rpn_maps, maps, head, rows)
         if rows.chosen is None:
             score = pyramids.to_student(confidence(maps, head), -torch.inf)
             likely = highest(score, self.num_anchors // 2)

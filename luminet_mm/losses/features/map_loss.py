@@ -29,18 +29,15 @@ class MapLoss(FeatureLoss):
         """See :meth:`FeatureLoss.connect`.
 
         Raises:
-            ValueError: Also if the two maps of a pair are of different levels: one at
-                least twice as high or wide as the other.
+            ValueError: Also if the two maps of a pair are of different levels, or of
+                images of different sizes.
         """
         super().connect(shapes_S, shapes_T)
         for shape_S, shape_T in zip(shapes_S, shapes_T):
-            for size_S, size_T in zip(shape_S[2:], shape_T[2:]):
-                if max(size_S, size_T) >= 2 * min(size_S, size_T):
-                    raise ValueError(
-                        f'{self.key}={self.layers} pairs maps of different levels: the '
-                        f'student gives {tuple(shape_S)} and the teacher '
-                        f'{tuple(shape_T)}; both must have the same stride'
-                    )
+            for sizes in zip(shape_S[2:], shape_T[2:]):
+                if max(sizes) >= 2 * min(sizes):
+                    raise self._of_other_levels(shape_S, shape_T)
+            self._check_sizes(shape_S, shape_T)
         self.connectors = nn.ModuleList(
             self.connector(shape_S[1], shape_T[1])
             for shape_S, shape_T in zip(shapes_S, shapes_T)
@@ -73,17 +70,33 @@ class MapLoss(FeatureLoss):
             list[tuple[Tensor, Tensor]]: Both of shape (B, C, H, W), the student's after
             its connector; float32 at least.
         """
+        for feat_S, feat_T in zip(feats_S, feats_T):
+            self._check_sizes(feat_S.shape, feat_T.shape)
         return [
             crop_to_smaller(widen(connector(feat_S)), feat_T)
             for connector, feat_S, feat_T in zip(self.connectors, feats_S, feats_T)
         ]
 
+    def _check_sizes(self, shape_S: Sequence[int], shape_T: Sequence[int]) -> None:
+        for sizes in zip(shape_S[2:], shape_T[2:]):
+            if max(sizes) - min(sizes) > 1:  # the padding of images can cut one
+                raise self._of_other_levels(shape_S, shape_T)
+
+    def _of_other_levels(
+        self, shape_S: Sequence[int], shape_T: Sequence[int]
+    ) -> ValueError:
+        return ValueError(
+            f'{self.key}={self.layers} pairs maps of different levels: the student '
+            f'gives {tuple(shape_S)} and the teacher {tuple(shape_T)}; both must have '
+            'the same stride, which model.teacher.scale and size change'
+        )
+
 
 def crop_to_smaller(feat_S: Tensor, feat_T: Tensor) -> Tuple[Tensor, Tensor]:
     """The part of the image that two maps of one level have in common.
 
-    Two models may pad the images to multiples of different numbers, at the right and at
-    the bottom, so positions correspond from the upper left corner on.
+    The padding of images, at the right and at the bottom, can cut a cell, so positions
+    correspond from the upper left corner on.
 
     Args:
         feat_S (Tensor): The student's, shape (B, C, H_S, W_S).
