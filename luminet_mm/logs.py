@@ -4,7 +4,7 @@ import json
 import os
 from numbers import Real
 from pathlib import Path
-from typing import Dict, Iterator, List, Union
+from typing import Dict, Iterator, List, Optional, Union
 from zipfile import Path as ZipPath
 from zipfile import is_zipfile
 
@@ -94,6 +94,16 @@ def read_last_test(work_dir: Folder) -> Dict[str, float]:
     Returns:
         dict[str, float]: Metrics by their names in the log; empty without a test.
     """
+    return _metrics(_last_test(work_dir) or {})
+
+
+def has_test(work_dir: Folder) -> bool:
+    """Whether :func:`read_last_test` finds a test, be it one without any metric, as
+    COCO's is where nothing is detected."""
+    return _last_test(work_dir) is not None
+
+
+def _last_test(work_dir: Folder) -> Optional[dict]:
     for start in reversed(subfolders(work_dir)):
         text = _read(start / f'{start.name}.json')
         try:
@@ -103,8 +113,8 @@ def read_last_test(work_dir: Folder) -> Dict[str, float]:
         except ValueError:
             continue
         if isinstance(logged, dict):
-            return _metrics(logged)
-    return {}
+            return logged
+    return None
 
 
 def _read(path: Union[Path, ZipPath]) -> str:

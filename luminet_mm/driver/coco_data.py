@@ -3,7 +3,7 @@ import os.path as osp
 import re
 from collections import Counter
 from glob import escape, glob
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 from mmengine.config import Config
 from mmengine.fileio import load
@@ -136,8 +136,9 @@ class CocoData(Data):
             raise ValueError(f'{place} has no categories')
         if not files:
             raise ValueError(f'{place} has no images')
+        sizes = _sizes(place, content['images'])
         counts, crowds = dict.fromkeys(names.values(), 0), Counter()
-        empty = 0
+        left_out = 0
         _by_id(place, 'annotations', content['annotations'], 'bbox')
         for box in content['annotations']:
             for key, part, known in (
@@ -156,16 +157,18 @@ class CocoData(Data):
                         'evaluation reads'
                     )
             self.has_masks &= bool(box.get('segmentation'))
-            empty += not _is_box(place, box)
+            if not _is_kept(place, box, sizes[box['image_id']]):
+                left_out += 1
+                continue
             name = names[box['category_id']]
             if box['iscrowd']:
                 crowds[name] += 1
             else:
                 counts[name] += 1
-        if empty:
+        if left_out:
             self.warnings.append(
-                f'{file} has {empty} boxes less than a pixel wide or high, which are '
-                'left out'
+                f'{file} has {left_out} boxes less than a pixel wide or high, without '
+                'area, outside of the image or marked ignore, which are left out'
             )
         self.folders[split] = self._folder(split, file, list(files.values()))
         folder = osp.join(self.root, self.folders[split])
@@ -204,8 +207,22 @@ def _by_id(place: str, part: str, entries: list, key: str) -> dict:
     return found
 
 
-def _is_box(place: str, annotation: dict) -> bool:
-    """Whether a box has an area."""
+def _sizes(place: str, images: List[dict]) -> Dict[Any, Tuple[float, float]]:
+    """Width and height of each image by its id."""
+    sizes = {}
+    for image in images:
+        size = tuple(image.get(key) for key in ('width', 'height'))
+        if not all(isinstance(x, (int, float)) and x > 0 for x in size):
+            raise ValueError(
+                f'{place}: image {image["id"]!r} has the width and height {size}; they '
+                'must be its pixels'
+            )
+        sizes[image['id']] = size
+    return sizes
+
+
+def _is_kept(place: str, annotation: dict, size: Tuple[float, float]) -> bool:
+    """Whether mmdet trains on a box."""
     box = annotation['bbox']
     if (
         not isinstance(box, list)
@@ -216,4 +233,14 @@ def _is_box(place: str, annotation: dict) -> bool:
             f'{place}: annotation {annotation["id"]} has the bbox {box!r}; it must be '
             'x, y, width, height in pixels'
         )
-    return box[2] >= 1 and box[3] >= 1
+    if not isinstance(annotation['area'], (int, float)):
+        raise ValueError(
+            f'{place}: annotation {annotation["id"]} has the area '
+            f'{annotation["area"]!r}; it must be a number'
+        )
+    inside = all(
+        min(start + length, end) > max(start, 0)
+        for start, length, end in zip(box[:2], box[2:], size)
+    )
+    big = box[2] >= 1 and box[3] >= 1 and annotation['area'] > 0
+    return inside and big and not annotation.get('ignore')

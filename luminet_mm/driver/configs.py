@@ -2,17 +2,28 @@
 
 import math
 import os
-from typing import Any, Dict, Iterator, Optional
+import re
+from typing import Any, Dict, Iterator, List, Optional
 
 from mmengine.config import Config, ConfigDict
 
 from ..cfg_options import load_run_cfg
 from ..config import load_cfg, load_whole_cfg
-from .data import Data
+from .data import Data, num_shown
 from .methods import load_method, task_of
 
 # Of a run whose epochs are changed: what counts them, beside the loop and the schedule
 KEYS_OF_HOOKS = ('num_last_epochs', 'switch_epoch', 'stop_epoch')
+# What :func:`plain_cfg` sets itself
+FITTED = (
+    'optim_wrapper',
+    'param_scheduler',
+    'train_cfg',
+    'val_evaluator',
+    'test_evaluator',
+    'custom_hooks',
+    'randomness',
+)
 # Epochs on a data set of one's own, whose configs count those of COCO or ImageNet
 EPOCHS = dict(two_stage=24, dense=24, images=50, small_images=100)
 SHORT = 60  # epochs, below which a published warm-up is too short, see `_warmup`
@@ -65,7 +76,14 @@ def plain_cfg(
             raise ValueError(f'{data.option} {data.root}: {name} is a {kind} its data')
         data.put_into(cfg)
         _set_classes(cfg, data)
-        epochs = epochs or EPOCHS[task_of(cfg)]
+        if 'max_epochs' in cfg.train_cfg:
+            if not {'max_epochs', 'train_cfg.max_epochs'} & {*options}:
+                epochs = epochs or EPOCHS[task_of(cfg)]
+        elif not epochs and 'train_cfg.max_iters' not in options:
+            raise ValueError(
+                f'{name} counts iterations, {cfg.train_cfg.max_iters} of its own data; '
+                'say how many of yours by --cfg-options train_cfg.max_iters=N'
+            )
     if batch_size:
         cfg.train_dataloader.batch_size = batch_size
     for mode in ('train', 'val', 'test'):
@@ -73,13 +91,30 @@ def plain_cfg(
         loader['num_workers'] = min(loader.get('num_workers', 0), os.cpu_count() or 1)
         if not loader['num_workers']:
             loader['persistent_workers'] = False
-    _scale_learning_rate(cfg, gpus)
+    _scale_learning_rate(cfg, name, gpus)
     if epochs:
         _set_epochs(cfg, epochs)
     if data is not None:
-        num_samples = len(data.splits['train'].images)
-        _shorten_warmup(cfg, iterations(cfg, num_samples, gpus))
+        num_samples = num_shown(cfg, data)
+        together = cfg.train_dataloader.batch_size * gpus
+        if cfg.train_dataloader.get('drop_last') and num_samples < together:
+            raise ValueError(
+                f'{data.option} {data.root}: its {num_samples} images do not fill a '
+                f'batch of {together}, and {name} drops what is left over; set '
+                '--batch-size'
+            )
+        num_iterations = iterations(cfg, num_samples, gpus)
+        _shorten_warmup(cfg, num_iterations)
+        _shorten_average(cfg, num_iterations)
     cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
+    # what is asked for comes before what was made of the rest
+    cfg.merge_from_dict(
+        {
+            key: value
+            for key, value in options.items()
+            if key.split('.')[0] in FITTED and '.dataset.' not in key
+        }
+    )
     return cfg
 
 
@@ -185,14 +220,24 @@ def _counts_of_classes(part: Any) -> Iterator[tuple]:
             yield from _counts_of_classes(each)
 
 
-def _scale_learning_rate(cfg: Config, gpus: int) -> None:
-    """By the linear rule, where the config says for which batch its rate was chosen."""
+def _scale_learning_rate(cfg: Config, name: str, gpus: int) -> None:
+    """By the linear rule, where the config says for which batch its rate was chosen.
+
+    mmdet's say it in their names as well, and by these where they differ: RTMDet's,
+    made for 8 x 32 images, inherit the 16 of Faster R-CNN.
+    """
     auto = cfg.get('auto_scale_lr') or {}
     base = auto.get('base_batch_size')
+    named = re.search(r'_(\d+)xb(\d+)', name) if name.startswith('mmdet::') else None
+    if base and named:
+        base = int(named[1]) * int(named[2])
     optimizer = cfg.optim_wrapper.get('optimizer') or {}
     if base and 'lr' in optimizer:
         factor = cfg.train_dataloader.batch_size * gpus / base
         optimizer['lr'] = float(f'{optimizer["lr"] * factor:.6g}')
+        for part in _schedule(cfg):
+            if part.get('eta_min') and str(part.get('type')).endswith('LR'):
+                part['eta_min'] = float(f'{part["eta_min"] * factor:.6g}')
         auto['base_batch_size'] = cfg.train_dataloader.batch_size * gpus
         auto['enable'] = False
 
@@ -219,8 +264,7 @@ def _set_epochs(cfg: Config, epochs: int) -> None:
         loop.dynamic_intervals = [
             (scaled(start), interval) for start, interval in loop.dynamic_intervals
         ]
-    schedule = cfg.get('param_scheduler') or []
-    for part in [schedule] if isinstance(schedule, dict) else schedule:
+    for part in _schedule(cfg):
         if part.get('by_epoch', True):
             _scale_schedule(part, ratio, epochs)
     for hook in cfg.get('custom_hooks') or ():
@@ -242,7 +286,8 @@ def _scale_schedule(part: dict, ratio: float, epochs: int) -> None:
     if 'end' in part:
         part['end'] = max(part['end'], part.get('begin', 0) + 1)
     if 'milestones' in part:
-        part['milestones'] = sorted({round(m * ratio) for m in part['milestones']})
+        milestones = {max(1, round(m * ratio)) for m in part['milestones']}
+        part['milestones'] = sorted(milestones)
     if 'step_size' in part:
         step = part['step_size'] * ratio
         part['step_size'] = max(1, round(step))
@@ -255,12 +300,29 @@ def _scale_schedule(part: dict, ratio: float, epochs: int) -> None:
 def _shorten_warmup(cfg: Config, num_iterations: int) -> None:
     """End a warm-up of the learning rate that counts iterations after an eighth of the
     run: the zoo's are chosen for larger data sets and would outlast a short run."""
-    schedule = cfg.get('param_scheduler') or []
-    for part in [schedule] if isinstance(schedule, dict) else schedule:
+    for part in _schedule(cfg):
         counts_iterations = not part.get('by_epoch', True)
         rises = 'start_factor' in part or 'factor' in part  # LinearLR, ConstantLR
         if counts_iterations and rises and not part.get('begin') and 'end' in part:
             part['end'] = min(part['end'], max(num_iterations // 8, 1))
+
+
+def _shorten_average(cfg: Config, num_iterations: int) -> None:
+    """Have an average of the weights forget the first ones: zoos choose its momentum
+    for hundreds of thousands of iterations, and what it averages is what is saved."""
+    plain = 'ExponentialMovingAverage'  # mmdet's ExpMomentumEMA forgets them by itself
+    for hook in cfg.get('custom_hooks') or ():
+        is_average = str(hook.get('type')).endswith('EMAHook')
+        if is_average and hook.get('ema_type', plain) == plain:
+            updates = max(num_iterations // hook.get('interval', 1), 1)
+            least = min(10 / updates, 1.0)
+            hook['momentum'] = max(hook.get('momentum', 0.0002), least)
+
+
+def _schedule(cfg: Config) -> List[dict]:
+    """The schedulers of a run."""
+    schedule = cfg.get('param_scheduler') or []
+    return [schedule] if isinstance(schedule, dict) else schedule
 
 
 def _set_warmup(cfg: Config, task: str, num_iterations: int) -> None:

@@ -5,6 +5,7 @@ from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass, field
 from typing import Dict, Iterator, List, Sequence, Tuple
 
+import cv2
 from mmengine.config import Config, ConfigDict
 from PIL import Image
 
@@ -119,6 +120,15 @@ def replace_dataset(loader: ConfigDict, new: dict) -> None:
     holder.dataset = new
 
 
+def num_shown(cfg: Config, data: Data) -> int:
+    """Images of an epoch of a run on a data set, which may be shown several times."""
+    num, dataset = len(data.splits['train'].images), cfg.train_dataloader.dataset
+    while 'dataset' in dataset:
+        num *= dataset.get('times', 1)  # RepeatDataset
+        dataset = dataset.dataset
+    return num
+
+
 def some(names: Sequence[str]) -> str:
     """The first few of many names."""
     names = [repr(str(name)) for name in names]
@@ -132,5 +142,7 @@ def _unreadable(paths: Sequence[str], whole: bool) -> Iterator[str]:
             with Image.open(path) as image:
                 if whole:
                     image.load()
+            if whole and cv2.imread(path, cv2.IMREAD_COLOR) is None:
+                yield path  # OpenCV, which training reads by, knows fewer formats
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             yield path  # Pillow's plugins raise any of these

@@ -215,7 +215,7 @@ class Distillation:
         if self.folder is None:
             return None
         data = self.kind(self.folder)
-        if not osp.isdir(self.work_dir):
+        if not osp.isfile(osp.join(self.work_dir, 'student.py')):
             data.check_images()
         self.progress.say(f'data {self.folder}\n{table_of_classes(data)}')
         for warning in data.warnings:
@@ -253,6 +253,8 @@ class Distillation:
         if 'max_epochs' in cfg.train_cfg:
             # the older one is deleted when the newer one is written
             checkpoint.update(interval=1, max_keep_ckpts=2)
+        asked = [key for key in self.of_run if key.startswith('default_hooks.check')]
+        cfg.merge_from_dict({key: self.of_run[key] for key in asked})
         if self.amp:
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
             cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')

@@ -18,7 +18,7 @@ from ..config import load_cfg
 from ..distillers.building import build_model
 from ..distillers.zoom import Zoom
 from ..registry import DATASETS, MODELS
-from .data import Data, datasets
+from .data import Data, datasets, num_shown
 
 
 def check_kinds(cfgs: Dict[str, Config], names: Dict[str, str]) -> None:
@@ -65,7 +65,7 @@ def num_images(cfg: Config, name: str, data: Optional[Data]) -> int:
         ValueError: If the data of the config cannot be read.
     """
     if data is not None:
-        return len(data.splits['train'].images)
+        return num_shown(cfg, data)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     try:
         with quiet():
@@ -99,7 +99,14 @@ def check_models(cfg: Config, ckpt: Optional[str]) -> int:
             plain, _ = Zoom.of(model.teacher)
             teacher, _ = build_model(plain, 'model.teacher', pixels)
             model.teacher_ckpt = osp.join(folder, 'teacher.pth')
-            torch.save(dict(state_dict=teacher.state_dict()), model.teacher_ckpt)
+            # what is initialised in training alone may be any number until then
+            weights = {
+                name: value.nan_to_num(posinf=0, neginf=0)
+                if value.is_floating_point()
+                else value
+                for name, value in teacher.state_dict().items()
+            }
+            torch.save(dict(state_dict=weights), model.teacher_ckpt)
         distiller = MODELS.build(model)
         (teacher,) = distiller.build_teachers()
     larger = max(distiller.student, teacher.model, key=_num_bytes)

@@ -57,13 +57,16 @@ def measure(training: Training) -> dict:
             row[NAMES[name]] = 100 * value if name.startswith(FRACTIONS) else value
         elif '/' in name and not any(known in training.metrics for known in NAMES):
             row[name] = value
+    if not training.metrics and 'head' not in Config.fromfile(row['config']).model:
+        row['AP'] = 0.0  # nothing is detected, of which COCO's metric says nothing
     return row
 
 
 def metrics_of(rows: Sequence[dict]) -> List[str]:
-    """The metrics that all rows have, the first one being what counts."""
-    known = [*NAMES.values(), *(key for key in rows[0] if '/' in key)]
-    return [name for name in known if all(name in row for row in rows)]
+    """The metrics that rows have, the first one being what counts."""
+    named = dict.fromkeys(key for row in rows for key in row if '/' in key)
+    known = [*NAMES.values(), *named]
+    return [name for name in known if any(name in row for row in rows)]
 
 
 def format_table(rows: Sequence[dict]) -> str:
@@ -78,11 +81,12 @@ def format_table(rows: Sequence[dict]) -> str:
     for row in rows:
         gain = ''
         if alone and metrics and row['name'] not in ('teacher', 'student'):
-            gain = f'{row[metrics[0]] - alone[metrics[0]]:+.1f}'
+            pair = [each.get(metrics[0]) for each in (row, alone)]
+            gain = f'{pair[0] - pair[1]:+.1f}' if None not in pair else ''
         cells.append(
             [
                 row['model'],
-                *(f'{row[metric]:.1f}' for metric in metrics),
+                *(f'{row[m]:.1f}' if m in row else '' for m in metrics),
                 gain,
                 f'{row["params"] / 1e6:.2f} M',
                 f'{row["megabytes"]:.1f} MB',

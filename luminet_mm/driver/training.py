@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 from mmengine.config import Config
 
 from ..files import MIM
-from ..logs import read_last_test
+from ..logs import has_test, read_last_test
 from .configs import length
 
 TOOLS = osp.join(MIM, 'tools')
@@ -60,7 +60,7 @@ class Training:
 
     @property
     def metrics(self) -> Dict[str, float]:
-        """What the test measured; empty where there is none yet."""
+        """What the test measured; empty without one, or where nothing is found."""
         return read_last_test(osp.join(self.work_dir, 'test'))
 
     def commands(self) -> List[Tuple[str, List[str]]]:
@@ -71,7 +71,7 @@ class Training:
         commands = []
         if not self.is_trained:
             commands.append(('training', self._command('train', *train)))
-        if not self.metrics:
+        if not has_test(osp.join(self.work_dir, 'test')):
             commands.append(('test', self._command('test', *test)))
         return commands
 

@@ -1,14 +1,16 @@
 """Weights that a model starts from, where they can be had."""
 
+import inspect
 import socket
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Optional
 
 from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..checkpoints import use_safe_loading
 from ..config import load_cfg
+from ..distillers.building import find_class
 
 TIMEOUT = 20  # seconds without an answer, after which a download is given up
 
@@ -25,6 +27,9 @@ def use_zoo_weights(cfg: Config, name: str) -> List[str]:
 
     Returns:
         list[str]: What cannot be had and why, a line each.
+
+    Raises:
+        ValueError: If ``load_from`` names a file that cannot be had.
     """
     problems: List[str] = []
     is_in_zoo = '::' in name and not name.startswith('luminet_mm::')
@@ -35,6 +40,8 @@ def use_zoo_weights(cfg: Config, name: str) -> List[str]:
             problems.append(str(error))
     if cfg.get('load_from'):
         problem = _problem(cfg.load_from)
+        if problem and '://' not in cfg.load_from:
+            raise ValueError(f'load_from: {problem}')
         if not problem:
             for part in list(_pretrained(cfg.model)):
                 part['init_cfg'] = None
@@ -45,17 +52,35 @@ def use_zoo_weights(cfg: Config, name: str) -> List[str]:
         problem = _problem(part['init_cfg']['checkpoint'])
         if problem:
             part['init_cfg'] = None
-            problems.append(problem + _unfreeze(part))
+            unfrozen = _unfreeze(part, cfg.get('default_scope'))
+            problems.append(problem + unfrozen)
     return problems
 
 
-def _unfreeze(part: Dict[str, Any]) -> str:
+def _unfreeze(part: Dict[str, Any], scope: Optional[str]) -> str:
     """Have a backbone learn all of itself, as what is frozen would stay random."""
+    defaults = _defaults(find_class(part, 'backbone', scope))
     learning = dict(frozen_stages=-1, norm_eval=False)
-    changed = {k: v for k, v in learning.items() if part.get(k, v) != v}
+    changed = {
+        key: value
+        for key, value in learning.items()
+        if part.get(key, defaults.get(key, value)) != value
+    }
     part.update(changed)
+    norm_cfg = part.get('norm_cfg')
+    if isinstance(norm_cfg, dict) and not norm_cfg.get('requires_grad', True):
+        norm_cfg['requires_grad'] = changed['norm_cfg.requires_grad'] = True
     settings = ', '.join(f'{key}={value}' for key, value in changed.items())
     return f'; so all of it is trained ({settings})' if changed else ''
+
+
+def _defaults(cls: type) -> Dict[str, Any]:
+    """Defaults of a class's arguments, those that it hands on to its bases as well."""
+    defaults: Dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        parameters = inspect.signature(base.__init__).parameters.values()
+        defaults.update({p.name: p.default for p in parameters if p.default != p.empty})
+    return defaults
 
 
 def _pretrained(part: Any) -> Iterator[Dict[str, Any]]:

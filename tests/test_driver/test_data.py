@@ -6,6 +6,7 @@ import pytest
 from data_sets import CLASSES, boxes, write_coco, write_images
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from PIL import Image
 
 from luminet_mm.config import load_cfg
 from luminet_mm.driver.coco_data import CocoData
@@ -62,6 +63,13 @@ def changed(part, index, **values):
     return content
 
 
+def every(**values):
+    content = boxes()
+    for annotation in content['annotations']:
+        annotation.update(values)
+    return content
+
+
 WRONG_BOXES = {
     'no annotation file of val': dict(remove='annotations/val.json'),
     'is no JSON': dict(train='{'),
@@ -82,6 +90,11 @@ WRONG_BOXES = {
         val=boxes(classes=('pear', 'apple'))
     ),
     'train has no boxes at all': dict(train=boxes(annotations=[])),
+    'val has no boxes at all': dict(val=every(area=0)),
+    r'image 1 has the width and height \(None, 48\)': dict(
+        train=changed('images', 1, width=None)
+    ),
+    "annotation 0 has the area 'big'": dict(val=changed('annotations', 0, area='big')),
     'has no images': dict(train=boxes(images=[], annotations=[])),
     'has no categories': dict(train=boxes(categories=[], annotations=[])),
     'all name train': dict(train_2=boxes()),
@@ -105,10 +118,29 @@ def test_a_class_without_boxes_is_a_warning(tmp_path):
     content['annotations'][0]['bbox'] = [1, 1, 0.5, 5]
     data = CocoData(write_coco(tmp_path, train=content))
     assert data.warnings == [
-        'annotations/train.json has 1 boxes less than a pixel wide or high, which are '
-        'left out',
+        'annotations/train.json has 1 boxes less than a pixel wide or high, without '
+        'area, outside of the image or marked ignore, which are left out',
         "train has no boxes of 'apple'",
     ]
+
+
+@pytest.mark.parametrize(
+    'wrong',
+    [dict(area=0), dict(ignore=1), dict(bbox=[70, 4, 9, 9]), dict(bbox=[0, 0, 0.2, 1])],
+)
+def test_boxes_are_counted_as_they_are_trained_on(wrong, tmp_path):
+    """By mmdet's data set, of what it reads."""
+    content = boxes()
+    content['annotations'][1].update(wrong)
+    data = CocoData(write_coco(tmp_path, train=content))
+    assert data.splits['train'].counts == dict(apple=4, pear=3)
+    cfg = load_cfg('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', 'config')
+    data.put_into(cfg)
+    init_default_scope('mmdet')
+    read = DATASETS.build(cfg.train_dataloader.dataset)
+    infos = [read.get_data_info(index) for index in range(len(read))]
+    kept = [box['bbox_label'] for info in infos for box in info['instances']]
+    assert sorted(kept) == [0] * 4 + [1] * 3
 
 
 @pytest.mark.parametrize('annotations', [[], None])
@@ -146,6 +178,14 @@ def test_a_broken_image_is_named(tmp_path):
     whole = (tmp_path / 'images' / '2.png').read_bytes()
     (tmp_path / 'images' / '2.png').write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="'.*2.png' of train cannot be read"):
+        CocoData(root).check_images()
+
+
+def test_an_image_that_training_cannot_read(tmp_path):
+    """Though others can: a GIF by another name."""
+    root = write_coco(tmp_path)
+    Image.new('RGB', (64, 48)).save(tmp_path / 'images' / '2.png', format='GIF')
+    with pytest.raises(ValueError, match="2.png' of train cannot be read"):
         CocoData(root).check_images()
 
 

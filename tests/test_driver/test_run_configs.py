@@ -3,17 +3,21 @@
 import pytest
 from data_sets import write_coco, write_images
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from luminet_mm.driver import weights
 from luminet_mm.driver.coco_data import CocoData
 from luminet_mm.driver.configs import distilled_cfg, first_difference, plain_cfg
 from luminet_mm.driver.image_folder import ImageFolder
 from luminet_mm.driver.methods import load_method, methods_of, task_of
-from luminet_mm.driver.preflight import zoo_classes
+from luminet_mm.driver.preflight import num_images, zoo_classes
 from luminet_mm.driver.weights import use_zoo_weights
+from luminet_mm.registry import MODELS
 
 FASTER = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 YOLOX = 'mmdet::yolox/yolox_s_8xb8-300e_coco.py'
+SSD = 'mmdet::ssd/ssd300_coco.py'
 RTMDET = 'mmdet::rtmdet/rtmdet_s_8xb32-300e_coco.py'
 CASCADE = 'mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py'
 RESNET = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
@@ -108,6 +112,72 @@ def test_a_warmup_of_the_distillation_is_of_the_processes_iterations(coco, tmp_p
     assert warmup(8) == (24 * 10 // 8, False)
 
 
+def test_what_is_asked_for_comes_first(coco):
+    options = {
+        'optim_wrapper.optimizer.lr': 0.01,
+        'param_scheduler.1.milestones': [16, 20],
+        'param_scheduler.0.end': 3,
+        'val_evaluator.classwise': True,
+        'randomness.seed': 7,
+    }
+    cfg = plain_cfg(FASTER, options, coco)
+    assert cfg.optim_wrapper.optimizer.lr == 0.01
+    assert cfg.param_scheduler[1].milestones == [16, 20]
+    assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[0].end) == (24, 3)
+    assert cfg.val_evaluator.classwise and cfg.randomness.seed == 7
+    cfg = plain_cfg(FASTER, {'train_cfg.max_epochs': 5}, coco)
+    assert cfg.train_cfg.max_epochs == 5
+    assert cfg.param_scheduler[1].milestones == [8, 11]  # as the config says
+
+
+def test_rates_of_rtmdet_are_for_the_batch_of_its_name():
+    """Though it inherits another."""
+    cfg = plain_cfg(RTMDET, {}, batch_size=32)
+    assert cfg.optim_wrapper.optimizer.lr == 0.0005  # 0.004 for 8 x 32
+    cosine = cfg.param_scheduler[1]
+    assert cosine.eta_min == pytest.approx(0.0002 / 8)
+
+
+def test_an_average_forgets_the_first_weights(coco, images):
+    def momentum(name, data, **kwargs):
+        cfg = plain_cfg(name, {}, data, **kwargs)
+        return next(h for h in cfg.custom_hooks if h.type == 'EMAHook').momentum
+
+    num = len(images.splits['train'].images)
+    assert momentum(MOBILEONE, images, epochs=20, batch_size=1) == 10 / (20 * num)
+    assert momentum(MOBILEONE, images, epochs=1, batch_size=64) == 1
+    assert momentum(MOBILEONE, None) == 5e-4
+    assert momentum(RTMDET, coco, epochs=1) == 0.0002  # it warms up by itself
+
+
+def test_no_milestone_is_before_the_first_epoch():
+    cfg = plain_cfg(RESNET, {}, epochs=1)
+    assert cfg.param_scheduler.milestones == [1]
+
+
+def test_images_that_are_shown_several_times_are_counted_so(coco):
+    cfg = plain_cfg(SSD, {}, coco, epochs=24, batch_size=1)
+    assert num_images(cfg, SSD, coco) == 5 * len(coco.splits['train'].images)
+    assert cfg.param_scheduler[0].end == 24 * 5 * 4 // 8
+
+
+def test_a_batch_that_is_never_full_is_refused(images):
+    drop = {'train_dataloader.drop_last': True}
+    num = len(images.splits['train'].images)
+    assert plain_cfg(RESNET, drop, images, batch_size=num)
+    with pytest.raises(
+        ValueError, match=f'{num} images do not fill a batch of {2 * num}'
+    ):
+        plain_cfg(RESNET, drop, images, batch_size=num, gpus=2)
+
+
+def test_iterations_of_own_data_are_asked_for(coco):
+    name = 'mmdet::retinanet/retinanet_r50_fpn_90k_coco.py'
+    with pytest.raises(ValueError, match='counts iterations, 90000 .*max_iters=N'):
+        plain_cfg(name, {}, coco)
+    assert plain_cfg(name, {'train_cfg.max_iters': 9}, coco).train_cfg.max_iters == 9
+
+
 def test_iterations_are_not_epochs():
     with pytest.raises(ValueError, match='counts iterations; set them by'):
         plain_cfg('luminet_mm::coco/frcnn_r18.py', {}, epochs=2)
@@ -182,6 +252,34 @@ def test_what_starts_from_random_weights_is_not_frozen(online, monkeypatch):
         assert problems == ['offline', f'offline; {all_of_it}']
         assert frozen == (-1, False)
     assert backbone.init_cfg is None
+
+
+@pytest.mark.parametrize(
+    ('name', 'settings'),
+    [
+        ('mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py', 'norm_cfg.requires_grad'),
+        ('mmdet::hrnet/faster-rcnn_hrnetv2p-w18-1x_coco.py', 'norm_eval=False'),
+        ('mmdet::yolo/yolov3_d53_8xb8-320-273e_coco.py', 'norm_eval=False'),
+        ('mmdet::detr/detr_r50_8xb2-150e_coco.py', 'norm_cfg.requires_grad=True'),
+    ],
+)
+def test_nor_is_what_is_frozen_by_default(name, settings, monkeypatch):
+    """Of a class, or by its normalisation, whose weights may start at 0."""
+    monkeypatch.setattr(weights, '_problem', lambda path: 'offline')
+    cfg = plain_cfg(name, {})
+    problems = use_zoo_weights(cfg, name)
+    assert settings in problems[-1]
+    init_default_scope('mmdet')
+    backbone = MODELS.build(cfg.model.backbone)
+    backbone.train()
+    norms = [m for m in backbone.modules() if isinstance(m, _BatchNorm)]
+    assert norms and all(m.training and m.weight.requires_grad for m in norms)
+
+
+def test_a_file_that_a_config_starts_from_must_be_there():
+    cfg = plain_cfg(FASTER, {'load_from': 'typo.pth'})
+    with pytest.raises(ValueError, match='load_from: typo.pth cannot be had'):
+        use_zoo_weights(cfg, FASTER)
 
 
 def test_the_first_difference_is_named():
