@@ -124,7 +124,8 @@ def load_model_cfg(model: Union[dict, ConfigDict], key: str) -> ConfigDict:
     if whole.get('default_scope'):
         resolved.model.setdefault('_scope_', whole.default_scope)
     # a run of this config would start from there; mmengine loads Pretrained last
-    if whole.get('load_from'):
+    if whole.get('load_from') and 'init_cfg' not in model:
+        resolved.model.pop('pretrained', None)  # mmpretrain's, which would be the first
         init_cfg = resolved.model.get('init_cfg') or []
         resolved.model.init_cfg = [
             *([init_cfg] if isinstance(init_cfg, dict) else init_cfg),
@@ -148,9 +149,21 @@ def load_whole_cfg(cfg: Config) -> Config:
     for key, model in named_models(cfg):
         if 'cfg_path' in model:
             whole = load_inline_cfg(cfg, model, key)
+            _import_too(cfg, load_cfg(model.cfg_path, f'{key}.cfg_path'))
             model.clear()
             model.update(whole)
     return cfg
+
+
+def _import_too(cfg: Config, other: Config) -> None:
+    """Have a run import what another config's models are registered by."""
+    named = [each.get('custom_imports') or {} for each in (cfg, other)]
+    imports = [each.get('imports') or [] for each in named]
+    imports = [[each] if isinstance(each, str) else [*each] for each in imports]
+    if imports[1]:
+        every = dict.fromkeys(imports[0] + imports[1])
+        cfg.custom_imports = dict(named[1], **named[0])
+        cfg.custom_imports.imports = [*every]
 
 
 def load_inline_cfg(cfg: Config, model: ConfigDict, key: str) -> ConfigDict:

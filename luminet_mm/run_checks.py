@@ -1,11 +1,13 @@
 """Whether a run's config, and the machine, have what the run needs."""
 
+import logging
 import os
 from typing import Iterator, Tuple
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.logging import print_log
 
 from .checks import check_arguments, check_names, check_type
 from .registry import HOOKS
@@ -40,6 +42,15 @@ def check_run(cfg: Config, mode: str) -> None:
         if cfg.get(key) is None:
             raise ValueError(f'{cfg.filename} sets no {key}, so there is no {mode}ing')
     check_type('model', cfg.model, dict, 'a dict with `type`')
+    if cfg.get('compile') and cfg.model.get('student'):
+        print_log(
+            'compile is left out: torch.compile cannot look through the hooks by which '
+            'a distiller sees predictions. model.compile_teacher=True compiles the '
+            "teacher's backbone and neck",
+            logger='current',
+            level=logging.WARNING,
+        )
+        cfg.compile = False
     for key, known in LOOSE_KEYS.items():
         check_names(key, cfg.get(key) or {}, known)
     for key, hook in _hooks(cfg):

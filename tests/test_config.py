@@ -135,3 +135,34 @@ def test_whole_config_of_peers(tmp_path):
     )
     assert load_whole_cfg(cfg).model.peers[0].type == 'FasterRCNN'
     assert 'teacher_ckpt' not in load_whole_cfg(cfg).model
+
+
+def test_a_file_with_load_from_and_another_start(tmp_path):
+    """Its ``load_from`` comes before all that it says, and after what the run says."""
+    file = tmp_path / 'student.py'
+    model = dict(type='ImageClassifier', pretrained='b.pth')
+    Config(dict(model=model, load_from='a.pth')).dump(str(file))
+    resolved = load_model_cfg(dict(cfg_path=str(file)), 'model.student')
+    assert resolved.init_cfg == [dict(type='Pretrained', checkpoint='a.pth')]
+    assert 'pretrained' not in resolved
+    own = dict(type='Pretrained', checkpoint='c.pth')
+    resolved = load_model_cfg(dict(cfg_path=str(file), init_cfg=own), 'model.student')
+    assert resolved.init_cfg == own
+
+
+def test_a_whole_config_imports_what_its_models_are_registered_by(tmp_path):
+    for role, modules in dict(student=['json', 'math'], teacher=['string']).items():
+        (tmp_path / f'{role}.py').write_text(
+            f'model = dict(type="ImageClassifier")\n'
+            f'custom_imports = dict(imports={modules}, allow_failed_imports=False)\n'
+        )
+    models = {
+        role: dict(cfg_path=str(tmp_path / f'{role}.py'))
+        for role in ('student', 'teacher')
+    }
+    model = dict(type='luminet_mm.LogitDistiller', **models)
+    cfg = Config(dict(model=model, custom_imports=dict(imports='math')))
+    imports = load_whole_cfg(cfg).custom_imports
+    assert imports == dict(
+        imports=['math', 'json', 'string'], allow_failed_imports=False
+    )

@@ -251,3 +251,25 @@ def test_more_processes_than_gpus_are_refused(tmp_path, monkeypatch):
         ValueError, match='3 processes on this machine, and only 2 GPUs'
     ):
         call('train.py', config, '--launcher', 'pytorch')
+
+
+def test_no_runner_needs_the_teacher_in_testing(tmp_path):
+    model = distilled(classifier(), dict(cfg_path='none.py'), 'none.pth')
+    cfg = run(model, tmp_path, runner_type='FlexibleRunner', env_cfg=dict())
+    ckpt = save_weights(classifier(), tmp_path / 'plain.pth')
+    work_dir = tmp_path / 'test'
+    config = dump(cfg, tmp_path / 'run.py')
+    call('test.py', config, ckpt, '--work-dir', work_dir)
+    assert list(work_dir.glob('*/*.json'))
+
+
+def test_workers_live_as_long_as_the_run_and_nothing_is_compiled(tmp_path):
+    ckpt = save_weights(classifier(), tmp_path / 'teacher.pth', seed=5)
+    cfg = run(distilled(classifier(), classifier(), ckpt), tmp_path, compile=True)
+    cfg['train_dataloader'].update(num_workers=1)
+    call('train.py', dump(cfg, tmp_path / 'run.py'))
+    (whole,) = (tmp_path / 'run').glob('*.py')
+    whole = Config.fromfile(whole)
+    assert whole.train_dataloader.persistent_workers
+    assert 'persistent_workers' not in whole.test_dataloader  # it has no workers
+    assert whole.compile is False

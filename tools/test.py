@@ -73,7 +73,8 @@ def show_predictions(cfg: Config, args: argparse.Namespace) -> None:
             f'{args.config} does not set'
         )
     hook = cfg.default_hooks.visualization
-    detection = hook.type.endswith('DetVisualizationHook')
+    name = getattr(hook.type, '__name__', hook.type)
+    detection = name.endswith('DetVisualizationHook')
     hook['draw' if detection else 'enable'] = True
     hook.show = args.show
     hook.wait_time = args.wait_time
@@ -113,6 +114,8 @@ def main() -> None:
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     start = dict(load_from=cfg.get('load_from'), resume=cfg.get('resume', False))
     cfg.load_from, cfg.resume = args.checkpoint, False
+    # FlexibleRunner would build the teachers as well
+    cfg.setdefault('init_weights_for_test_or_val', False)
     check_run(cfg, 'test')
     if args.show or args.show_dir:
         show_predictions(cfg, args)

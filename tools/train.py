@@ -4,6 +4,7 @@ import argparse
 import os
 import os.path as osp
 
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from luminet_mm.cfg_options import DictAction, load_run_cfg
@@ -63,6 +64,15 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+def keep_workers(cfg: Config) -> None:
+    """Let workers live as long as the run, as mmpretrain's own tool does: those that
+    start anew in each epoch draw the same random numbers in each."""
+    for mode in ('train', 'val', 'test'):
+        loader = cfg.get(f'{mode}_dataloader')
+        if loader and loader.get('num_workers'):
+            loader.setdefault('persistent_workers', True)
+
+
 def main() -> None:
     args = parse_args()
     cfg = load_run_cfg(args.config, args.cfg_options)
@@ -83,6 +93,7 @@ def main() -> None:
 
     for logger in args.logger or ():
         log_to(cfg, logger)
+    keep_workers(cfg)
     check_run(cfg, 'train')
     # for the work dir: a config that needs no other file, which may change
     whole = load_whole_cfg(cfg)

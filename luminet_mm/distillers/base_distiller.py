@@ -1,7 +1,7 @@
 import logging
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
@@ -14,6 +14,7 @@ from ..checks import (
     check_type,
     place,
 )
+from ..compat import is_instance
 from ..registry import SOURCES
 from .building import (
     build_model,
@@ -85,6 +86,7 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
             student, 'model.student', data_preprocessor, run_decides=True
         )
         super().__init__(built.data_preprocessor, init_cfg)
+        _warn_of_own_steps(built)
         self.student = built
         check_type(
             'model.distill_losses',
@@ -420,11 +422,23 @@ class BaseDistiller(BaseModel, metaclass=ABCMeta):
     ) -> None:
         """Accept the plain student's names, the inverse of the state-dict hook."""
         own = {name for name, _ in self.named_children()} - {'data_preprocessor'}
+        if not prefix and is_instance(self.student, 'mmdet.models', 'BaseDetector'):
+            # some rename what was another's, but only of a whole checkpoint
+            kept = {key: state_dict.pop(key) for key in [*state_dict] if _is(key, own)}
+            self.student._load_from_state_dict(
+                state_dict, prefix, {}, False, [], [], []
+            )
+            state_dict.update(kept)
         for key in [key for key in state_dict if key.startswith(prefix)]:
             name = key[len(prefix) :]
-            if name.split('.')[0] not in own:
+            if not _is(name, own):
                 state_dict[prefix + STUDENT + name] = state_dict.pop(key)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+
+
+def _is(name: str, parts: Set[str]) -> bool:
+    """Whether a weight is of one of the parts of these names."""
+    return name.split('.')[0] in parts
 
 
 def _drop_student_prefix(
@@ -444,6 +458,24 @@ def _drop_student_prefix(
     metadata = getattr(state_dict, '_metadata', {})
     for key in [key for key in metadata if key.startswith(old)]:
         metadata[prefix + key[len(old) :]] = metadata.pop(key)
+
+
+def _warn_of_own_steps(model: BaseModel) -> None:
+    """A distiller is what the runner trains, validates and tests."""
+    steps = ('train_step', 'val_step', 'test_step', 'parse_losses')
+    own = [
+        name
+        for name in steps
+        if getattr(type(model), name, None) is not getattr(BaseModel, name)
+    ]
+    if own:
+        print_log(
+            f'model.student: {type(model).__name__} has its own {" and ".join(own)}, '
+            "which do not run in a distillation: mmengine's do; put what they do into "
+            '`loss` and `predict`',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 @contextmanager

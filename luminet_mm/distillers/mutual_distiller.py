@@ -1,12 +1,13 @@
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 from mmengine.logging import print_log
+from mmengine.model import ModuleList
 from torch import Tensor, nn
 
 from ..checks import check_arguments, check_type
 from ..registry import MODELS
 from .base_distiller import BaseDistiller
-from .building import build_model, check_told, name_of, num_params
+from .building import build_model, check_told, load_pretrained, name_of, num_params
 from .distill_losses import compares_features, name_of_loss
 from .pixels import PixelTranslator, describe_pixels
 
@@ -82,7 +83,8 @@ class MutualDistiller(BaseDistiller):
             build_model(peer, f'model.peers[{i}]', data_preprocessor)
             for i, peer in enumerate(peers)
         ]
-        self.peers = nn.ModuleList(peer for peer, _ in built)
+        # mmengine's, as torch's hands no init_weights on
+        self.peers = ModuleList([peer for peer, _ in built])
         self._peer_names = list(map(name_of, peers))
         self._peer_pixels_from = [pixels_from for _, pixels_from in built]
         for i, pixels_from in enumerate(self._peer_pixels_from):
@@ -122,6 +124,8 @@ class MutualDistiller(BaseDistiller):
     def init_weights(self) -> None:
         """Initialise all models and log what is distilled."""
         super().init_weights()
+        for peer in self.peers:
+            load_pretrained(peer)
         print_log(self._summary(), logger='current')
 
     def _roles(self) -> Tuple[List[tuple], List[tuple]]:

@@ -89,8 +89,8 @@ def plain_cfg(
     for mode in ('train', 'val', 'test'):
         loader = cfg.get(f'{mode}_dataloader') or {}
         loader['num_workers'] = min(loader.get('num_workers', 0), os.cpu_count() or 1)
-        if not loader['num_workers']:
-            loader['persistent_workers'] = False
+        # workers that start anew in each epoch draw the same numbers in each
+        loader['persistent_workers'] = bool(loader['num_workers'])
     _scale_learning_rate(cfg, name, gpus)
     if epochs:
         _set_epochs(cfg, epochs)

@@ -165,3 +165,16 @@ def test_end():
         own = {'loss_cls', 'peers.0.loss_cls'}
         dml = {'loss_dml', 'peers.0.loss_dml'} if taught else set()
         assert set(losses) == own | dml
+
+
+def test_peers_are_initialised_as_models_alone_are(tmp_path):
+    ckpt = save_weights(classifier(), tmp_path / 'trained.pth', seed=5)
+    trained = dict(classifier(), init_cfg=dict(type='Pretrained', checkpoint=str(ckpt)))
+    model = MODELS.build(mutual([trained, classifier()]))
+    drawn = model.peers[1].backbone.conv1.weight.clone()
+    model.init_weights()
+    saved = load_checkpoint(ckpt)['state_dict']
+    for name, value in model.peers[0].state_dict().items():
+        assert torch.equal(value, saved[name]), name
+    assert not torch.equal(model.peers[1].backbone.conv1.weight, drawn)
+    assert model.peers[1].head.fc.weight.std() < 0.02  # 0.01, where torch's is 0.07

@@ -18,10 +18,13 @@ from mmengine.model import convert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, init_default_scope
 from mmengine.runner import Runner
+from mmengine.runner import load_checkpoint as mmengine_load_checkpoint
+from mmpretrain.models import ImageClassifier
 from tiny import (
     build,
     classification_run,
     classifier,
+    dense,
     detection_run,
     distilled,
     distiller,
@@ -33,6 +36,7 @@ from tiny import (
 )
 
 from luminet_mm.config import load_model_cfg
+from luminet_mm.distillers import base_distiller
 from luminet_mm.registry import MODELS
 
 NO_WEIGHT = dict(loss_kd=dict(type='luminet_mm.KDLoss', loss_weight=0.0))
@@ -459,3 +463,49 @@ def test_upstreams_apis_take_a_distillation(tmp_path):
         labels = ImageClassificationInferencer(**made)(image)
         found.append((features, labels[0]['pred_scores'].tolist()))
     assert equal(*found)
+
+
+@pytest.mark.parametrize(
+    ('model', 'old', 'new'),
+    [
+        (faster_rcnn(), 'bbox_head.', 'rpn_head.'),  # of an RPN trained alone
+        (dense('retinanet'), 'rpn_head.', 'bbox_head.'),
+    ],
+)
+def test_weights_of_another_detector_get_the_names_of_the_students(
+    model, old, new, tmp_path
+):
+    """By what upstream's class does with a checkpoint of its own."""
+    weights = build(model, seed=3).state_dict()
+    renamed = {
+        old + name[len(new) :] if name.startswith(new) else name: value
+        for name, value in weights.items()
+        if not name.startswith('roi_head')
+    }
+    torch.save(dict(state_dict=renamed), tmp_path / 'other.pth')
+    ckpt = save_weights(model, tmp_path / 'teacher.pth', seed=1)
+    distilled, plain = distiller(model, model, ckpt), build(model, seed=4)
+    for each in (distilled, plain):
+        mmengine_load_checkpoint(each, str(tmp_path / 'other.pth'))
+    for name, value in plain.state_dict().items():
+        if name.startswith(new):
+            assert torch.equal(value, weights[name])
+            assert torch.equal(distilled.student.state_dict()[name], value), name
+
+
+def test_steps_of_a_students_own_are_told(monkeypatch):
+    class OwnSteps(ImageClassifier):
+        def parse_losses(self, losses):
+            return super().parse_losses(losses)
+
+    told = []
+    monkeypatch.setattr(
+        base_distiller, 'print_log', lambda text, **kwargs: told.append(text)
+    )
+    plain = distiller(classifier(), classifier(), 'none.pth')
+    assert not told
+    base_distiller._warn_of_own_steps(plain.student)
+    assert not told
+    plain.student.__class__ = OwnSteps
+    base_distiller._warn_of_own_steps(plain.student)
+    assert 'OwnSteps has its own parse_losses, which do not run' in told[0]
