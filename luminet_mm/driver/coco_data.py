@@ -51,9 +51,13 @@ class CocoData(Data):
         """See :meth:`Data.put_into`."""
         for mode, loader, inner in datasets(cfg):
             split = self.split_for(mode)
-            wants_masks = any(
-                step.get('with_mask') for step in inner.get('pipeline', ())
-            )
+            pipeline = inner.get('pipeline', ())
+            wants_masks = any(step.get('with_mask') for step in pipeline)
+            if any(step.get('with_seg') for step in pipeline):
+                raise ValueError(
+                    f'--coco {self.root}: the model learns from a map of the classes of '
+                    'all pixels (with_seg), which is not there; name a model without'
+                )
             if wants_masks and not self.has_masks:
                 raise ValueError(
                     f'--coco {self.root}: the model learns masks, and an annotation of '
