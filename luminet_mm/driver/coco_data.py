@@ -55,8 +55,8 @@ class CocoData(Data):
             wants_masks = any(step.get('with_mask') for step in pipeline)
             if any(step.get('with_seg') for step in pipeline):
                 raise ValueError(
-                    f'--coco {self.root}: the model learns from a map of the classes of '
-                    'all pixels (with_seg), which is not there; name a model without'
+                    f'--coco {self.root}: the model learns from a map of the classes '
+                    'of all pixels (with_seg), which is not there; name one without'
                 )
             if wants_masks and not self.has_masks:
                 raise ValueError(
