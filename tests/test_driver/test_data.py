@@ -244,9 +244,7 @@ def test_boxes_take_the_place_of_a_configs_data(name, tmp_path):
 
 def test_maps_of_all_pixels_are_asked_for(tmp_path):
     cfg = load_cfg('mmdet::htc/htc_r50_fpn_1x_coco.py', 'config')
-    with pytest.raises(
-        ValueError, match='classes of all pixels .*name one without'
-    ):
+    with pytest.raises(ValueError, match='classes of all pixels .*name one without'):
         CocoData(write_coco(tmp_path)).put_into(cfg)
 
 
