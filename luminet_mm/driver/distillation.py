@@ -253,7 +253,9 @@ class Distillation:
         if 'max_epochs' in cfg.train_cfg:
             # the older one is deleted when the newer one is written
             checkpoint.update(interval=1, max_keep_ckpts=2)
-        asked = [key for key in self.of_run if key.startswith('default_hooks.check')]
+        asked = [
+            key for key in self.of_run if key.startswith('default_hooks.checkpoint')
+        ]
         cfg.merge_from_dict({key: self.of_run[key] for key in asked})
         if self.amp:
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
