@@ -108,13 +108,8 @@ def plain_cfg(
         _shorten_average(cfg, num_iterations)
     cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
     # what is asked for comes before what was made of the rest
-    cfg.merge_from_dict(
-        {
-            key: value
-            for key, value in options.items()
-            if key.split('.')[0] in FITTED and '.dataset.' not in key
-        }
-    )
+    asked = {k: v for k, v in options.items() if k.split('.')[0] in FITTED}
+    cfg.merge_from_dict(asked)
     return cfg
 
 
